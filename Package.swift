@@ -1,0 +1,40 @@
+// swift-tools-version: 6.3
+
+import PackageDescription
+
+/// What every Swift target is built with.
+let common: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  // Spans returned from our own types need lifetime dependencies.
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+/// What targets that also compile in Embedded mode are built with.
+///
+/// It finds untyped throws, `weak` and the like on the host already; existentials and `Mutex`
+/// only show in a real Embedded build, which CI does.
+let embeddable: [SwiftSetting] =
+  common + [.treatWarning("EmbeddedRestrictions", as: .error)]
+
+let package = Package(
+  name: "swift-dma",
+  products: [
+    .library(name: "DMA", targets: ["DMA"]),
+    .library(name: "DMAMapping", targets: ["DMAMapping"]),
+    .library(name: "PCI", targets: ["PCI"]),
+  ],
+  traits: [
+    .trait(name: "CLI", description: "The dmatool command, which needs swift-argument-parser."),
+    .default(enabledTraits: ["CLI"]),
+  ],
+  targets: [
+    .target(name: "DMASupport"),
+    .target(name: "DMA", dependencies: ["DMASupport"], swiftSettings: embeddable),
+    .target(name: "DMAMapping", dependencies: ["DMA"], swiftSettings: embeddable),
+    .target(name: "PCI", dependencies: ["DMA"], swiftSettings: embeddable),
+  ]
+)

@@ -1,0 +1,114 @@
+/// The paths of map, unmap and sync that are not two comparisons: through the table, observed, or
+/// refused.
+///
+/// None of them allocates.
+extension DMADeviceCore {
+  /// Maps through the table, or refuses with the reason.
+  @usableFromInline
+  @inline(never)
+  static func mapIndirect(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, cpuAddress: UInt, physicalAddress: UInt64,
+    byteCount: Int, traits: MappingTraits, site: CallSite
+  ) throws(DMAError) -> UInt64 {
+    let flags = unsafe core.pointee.flags
+    guard flags & Flags.removed == 0 else { throw .deviceRemoved }
+    var numbers = DMAStatusNumbers()
+    var status = DMAStatus.success
+    if flags & Flags.indirect != 0 {
+      // SAFETY: the core is valid while its device is; numbers has room for three words.
+      status = unsafe DMAStatus(
+        rawValue: withUnsafeMutablePointer(to: &numbers.first) { pointer in
+          unsafe core.pointee.operations.pointee.map(
+            UnsafeMutableRawPointer(core), cpuAddress, physicalAddress, byteCount,
+            traits.rawValue, pointer)
+        })
+    } else {
+      unsafe numbers.first = physicalAddress &+ core.pointee.directOffset
+      if unsafe physicalAddress &+ UInt64(byteCount - 1) > core.pointee.directLimit {
+        status = .outOfReach
+        numbers.second = numbers.first &+ UInt64(byteCount - 1)
+        unsafe numbers.third = core.pointee.streamingLimit
+      }
+    }
+    if flags & Flags.observed != 0 {
+      var event = unsafe streamingEvent(.map, core, traits, byteCount, site)
+      event.status = status
+      if status == .success {
+        event.dmaAddress = numbers.first
+        event.known.insert(.dmaAddress)
+      }
+      event.physicalAddress = physicalAddress
+      event.cpuAddress = UInt64(cpuAddress)
+      event.known.formUnion([.physicalAddress, .cpuAddress])
+      unsafe deliver(core, event)
+    }
+    guard status == .success else { throw DMAError(status: status, numbers: numbers) }
+    return numbers.first
+  }
+
+  /// Unmaps through the table, and tells who listens.
+  @usableFromInline
+  @inline(never)
+  static func unmapIndirect(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, address: UInt64, cpuAddress: UInt,
+    byteCount: Int, traits: MappingTraits, site: CallSite
+  ) {
+    let flags = unsafe core.pointee.flags
+    if flags & Flags.indirect != 0 {
+      var numbers = DMAStatusNumbers()
+      // SAFETY: as in mapIndirect.
+      let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+        unsafe core.pointee.operations.pointee.unmap(
+          UnsafeMutableRawPointer(core), address, cpuAddress, byteCount, traits.rawValue, pointer)
+      }
+      precondition(status == 0, "a lease ends exactly the mapping it was made for")
+    }
+    if flags & Flags.observed != 0 {
+      var event = unsafe streamingEvent(.unmap, core, traits, byteCount, site)
+      event.dmaAddress = address
+      event.cpuAddress = UInt64(cpuAddress)
+      event.known.formUnion([.dmaAddress, .cpuAddress])
+      unsafe deliver(core, event)
+    }
+  }
+
+  /// Hands part of a mapping to the CPU or back to the device.
+  @usableFromInline
+  @inline(never)
+  static func syncIndirect(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, address: UInt64, cpuAddress: UInt,
+    byteCount: Int, traits: MappingTraits, site: CallSite
+  ) {
+    let flags = unsafe core.pointee.flags
+    if flags & Flags.indirect != 0 {
+      var numbers = DMAStatusNumbers()
+      // SAFETY: as in mapIndirect.
+      let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+        unsafe core.pointee.operations.pointee.sync(
+          UnsafeMutableRawPointer(core), address, cpuAddress, byteCount, traits.rawValue, pointer)
+      }
+      precondition(status == 0, "a lease syncs a part of the mapping it was made for")
+    }
+    if flags & Flags.observed != 0 {
+      var event = unsafe streamingEvent(
+        traits.isForCPU ? .syncForCPU : .syncForDevice, core, traits, byteCount, site)
+      event.dmaAddress = address
+      event.cpuAddress = UInt64(cpuAddress)
+      event.known.formUnion([.dmaAddress, .cpuAddress])
+      unsafe deliver(core, event)
+    }
+  }
+
+  private static func streamingEvent(
+    _ kind: DMAEvent.Kind, _ core: UnsafeMutablePointer<DMADeviceCore>, _ traits: MappingTraits,
+    _ byteCount: Int, _ site: CallSite
+  ) -> DMAEvent {
+    var event = DMAEvent(kind, family: .single, device: unsafe core.pointee.id)
+    event.direction = traits.direction
+    event.attributes = traits.attributes
+    event.byteCount = UInt64(byteCount)
+    event.known = [.direction, .attributes, .byteCount]
+    event.origin = .callSite(site)
+    return event
+  }
+}

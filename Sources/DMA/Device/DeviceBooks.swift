@@ -1,0 +1,28 @@
+/// What is kept for a device off the hot path: its coherent memory and its quarantine.
+struct DeviceBooks: ~Copyable {
+  /// One piece of coherent memory.
+  struct Coherent: BitwiseCopyable {
+    var cpuAddress: UInt
+    var physicalAddress: UInt64
+    /// What the caller asked for.
+    var byteCount: Int
+    /// What was allocated.
+    var allocatedByteCount: Int
+  }
+
+  /// Memory of a dropped mapping, which its device may still be using.
+  struct Quarantined: BitwiseCopyable {
+    var address: UInt64
+    var cpuAddress: UInt
+    var byteCount: Int
+    var traits: UInt32
+    var memory: BufferMemory
+  }
+
+  let lock = RawSpinLock()
+  /// By bus address.
+  var coherent = AddressTable<Coherent>()
+  /// Coherent memory whose owner ended in an interrupt, to be freed from ordinary code (T10).
+  var deferred: [UInt64] = []
+  var quarantine: [Quarantined] = []
+}

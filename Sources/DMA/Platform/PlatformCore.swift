@@ -1,0 +1,51 @@
+internal import Synchronization
+
+/// What is shared by everything that belongs to one machine, in plain memory.
+///
+/// Buffers and mappings point here instead of holding counted references. It lives until both the
+/// `Platform` object is gone and the last buffer was freed; devices' cores live as long.
+@safe
+public struct PlatformCore: ~Copyable {
+  public let operations: PlatformOperations
+  public let context: UnsafeMutableRawPointer
+  /// The object behind `context`, retained until the end.
+  let owner: Unmanaged<AnyObject>
+  /// The lowest limit below which page allocation can ever succeed: the end of the lowest zone.
+  public let lowestLimit: UInt64
+  /// The highest physical address of any memory.
+  public let highestAddress: UInt64
+  /// Whether devices and the CPU see memory the same way without cache maintenance.
+  public let isCoherent: Bool
+
+  /// Buffers that drivers hold, plus one while the `Platform` object lives.
+  let users: Atomic<Int>
+  let lock: RawSpinLock
+  /// All devices ever made, newest first: freed with the platform.
+  var devices: UnsafeMutablePointer<DMADeviceCore>?
+  var deviceCount: UInt32
+}
+
+extension PlatformCore {
+  /// Takes part in keeping the core alive.
+  static func retain(_ core: UnsafeMutablePointer<PlatformCore>) {
+    // Relaxed: whoever retains already keeps the core alive by other means.
+    unsafe core.pointee.users.add(1, ordering: .relaxed)
+  }
+
+  /// Ends the core when its last user goes: first the mappings, then the machine behind it.
+  static func release(_ core: UnsafeMutablePointer<PlatformCore>) {
+    // Acquiring and releasing: the last user must see everything the others did.
+    let left = unsafe core.pointee.users.subtract(1, ordering: .acquiringAndReleasing).newValue
+    guard left == 0 else { return }
+    var next = unsafe core.pointee.devices
+    while let device = unsafe next {
+      // SAFETY: no lease can be live: its buffer would count as a user.
+      unsafe next = device.pointee.next
+      unsafe DMADeviceCore.destroy(device)
+    }
+    let owner = unsafe core.pointee.owner
+    unsafe core.deinitialize(count: 1)
+    unsafe core.deallocate()
+    unsafe owner.release()
+  }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "dma_support.h"
+
+#if DMA_HAS_THREADS
+
+#include <pthread.h>
+
+__thread struct dma_thread_state dma_thread_state_current;
+
+// One bit a slot; slot 0 is never handed out.
+static uint64_t slots_taken = 1;
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t exit_key;
+
+_Static_assert(DMA_THREAD_SLOT_COUNT == 64, "one word of bits holds every slot");
+
+static void release_slot(void *value) {
+  uint64_t bit = (uint64_t)1 << (uintptr_t)value;
+  __atomic_fetch_and(&slots_taken, ~bit, __ATOMIC_RELEASE);
+  // A destructor that runs after this one may still map: it then shares slot 0.
+  dma_thread_state_current.slot = 0;
+}
+
+static void make_key(void) { pthread_key_create(&exit_key, release_slot); }
+
+uint32_t dma_thread_slot_claim(void) {
+  dma_thread_state_current.slot_tried = 1;
+  pthread_once(&key_once, make_key);
+  uint64_t taken = __atomic_load_n(&slots_taken, __ATOMIC_RELAXED);
+  while (~taken != 0) {
+    uint32_t slot = (uint32_t)__builtin_ctzll(~taken);
+    uint64_t with = taken | ((uint64_t)1 << slot);
+    // Acquire pairs with the release in release_slot: caches left by the slot's last thread are seen.
+    if (__atomic_compare_exchange_n(&slots_taken, &taken, with, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+      if (pthread_setspecific(exit_key, (void *)(uintptr_t)slot) != 0) {
+        __atomic_fetch_and(&slots_taken, ~((uint64_t)1 << slot), __ATOMIC_RELEASE);
+        return 0;
+      }
+      dma_thread_state_current.slot = slot;
+      return slot;
+    }
+  }
+  return 0;
+}
+
+#else
+
+// No threads: one core, one state. A port with more cores gives each its own and says so here.
+struct dma_thread_state dma_thread_state_current;
+
+uint32_t dma_thread_slot_claim(void) {
+  dma_thread_state_current.slot_tried = 1;
+  dma_thread_state_current.slot = 1;
+  return 1;
+}
+
+#endif
