@@ -26,6 +26,7 @@ let package = Package(
     .library(name: "DMA", targets: ["DMA"]),
     .library(name: "DMAMapping", targets: ["DMAMapping"]),
     .library(name: "PCI", targets: ["PCI"]),
+    .library(name: "Drivers", targets: ["Drivers"]),
   ],
   traits: [
     .trait(name: "CLI", description: "The dmatool command, which needs swift-argument-parser."),
@@ -36,5 +37,6 @@ let package = Package(
     .target(name: "DMA", dependencies: ["DMASupport"], swiftSettings: embeddable),
     .target(name: "DMAMapping", dependencies: ["DMA"], swiftSettings: embeddable),
     .target(name: "PCI", dependencies: ["DMA"], swiftSettings: embeddable),
+    .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
   ]
 )
