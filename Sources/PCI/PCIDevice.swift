@@ -84,11 +84,10 @@ public final class PCIDevice {
     var numbers = DMAStatusNumbers()
     let byteCount = Int(truncatingIfNeeded: size.byteCount)
     // SAFETY: the owner of the host keeps its context valid; numbers has room for three words.
-    let status = unsafe DMAStatus(
-      rawValue: withUnsafeMutablePointer(to: &numbers.first) { pointer in
-        unsafe host.operations.pointee.mapBAR(
-          host.context, address.packed, index, start, byteCount, pointer)
-      })
+    let status = unsafe numbers.withWords { pointer in
+      unsafe host.operations.pointee.mapBAR(
+        host.context, address.packed, index, start, byteCount, pointer)
+    }
     guard status == .success else {
       throw .machine(DMAError(status: status, numbers: numbers))
     }

@@ -99,11 +99,10 @@ extension PCIDevice {
   private func allocateMessage(_ index: Int) throws(PCIError) -> Message {
     var numbers = DMAStatusNumbers()
     // SAFETY: the owner of the host keeps its context valid; numbers has room for three words.
-    let status = unsafe DMAStatus(
-      rawValue: withUnsafeMutablePointer(to: &numbers.first) { pointer in
-        unsafe host.operations.pointee.allocateMessage(
-          host.context, address.packed, index, pointer)
-      })
+    let status = unsafe numbers.withWords { pointer in
+      unsafe host.operations.pointee.allocateMessage(
+        host.context, address.packed, index, pointer)
+    }
     guard status == .success else {
       throw .machine(DMAError(status: status, numbers: numbers))
     }

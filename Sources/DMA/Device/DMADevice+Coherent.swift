@@ -25,11 +25,10 @@ extension DMADeviceCore {
     guard unsafe core.pointee.flags & Flags.removed == 0 else { throw .deviceRemoved }
     var numbers = DMAStatusNumbers()
     // SAFETY: the core is valid while its device is; numbers has room for three words.
-    let status = unsafe DMAStatus(
-      rawValue: withUnsafeMutablePointer(to: &numbers.first) { pointer in
-        unsafe core.pointee.operations.pointee.allocateCoherent(
-          UnsafeMutableRawPointer(core), allocated, pointer)
-      })
+    let status = unsafe numbers.withWords { pointer in
+      unsafe core.pointee.operations.pointee.allocateCoherent(
+        UnsafeMutableRawPointer(core), allocated, pointer)
+    }
     let isObserved = unsafe core.pointee.flags & Flags.observed != 0
     var event = DMAEvent(.allocate, family: .coherent, device: unsafe core.pointee.id)
     event.byteCount = UInt64(byteCount)

@@ -16,12 +16,11 @@ extension DMADeviceCore {
     var status = DMAStatus.success
     if flags & Flags.indirect != 0 {
       // SAFETY: the core is valid while its device is; numbers has room for three words.
-      status = unsafe DMAStatus(
-        rawValue: withUnsafeMutablePointer(to: &numbers.first) { pointer in
-          unsafe core.pointee.operations.pointee.map(
-            UnsafeMutableRawPointer(core), cpuAddress, physicalAddress, byteCount,
-            traits.rawValue, pointer)
-        })
+      status = unsafe numbers.withWords { pointer in
+        unsafe core.pointee.operations.pointee.map(
+          UnsafeMutableRawPointer(core), cpuAddress, physicalAddress, byteCount,
+          traits.rawValue, pointer)
+      }
     } else {
       unsafe numbers.first = physicalAddress &+ core.pointee.directOffset
       if unsafe physicalAddress &+ UInt64(byteCount - 1) > core.pointee.directLimit {
@@ -57,11 +56,11 @@ extension DMADeviceCore {
     if flags & Flags.indirect != 0 {
       var numbers = DMAStatusNumbers()
       // SAFETY: as in mapIndirect.
-      let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+      let status = unsafe numbers.withWords { pointer in
         unsafe core.pointee.operations.pointee.unmap(
           UnsafeMutableRawPointer(core), address, cpuAddress, byteCount, traits.rawValue, pointer)
       }
-      precondition(status == 0, "a lease ends exactly the mapping it was made for")
+      precondition(status == .success, "a lease ends exactly the mapping it was made for")
     }
     if flags & Flags.observed != 0 {
       var event = unsafe streamingEvent(.unmap, core, traits, byteCount, site)
@@ -83,11 +82,11 @@ extension DMADeviceCore {
     if flags & Flags.indirect != 0 {
       var numbers = DMAStatusNumbers()
       // SAFETY: as in mapIndirect.
-      let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+      let status = unsafe numbers.withWords { pointer in
         unsafe core.pointee.operations.pointee.sync(
           UnsafeMutableRawPointer(core), address, cpuAddress, byteCount, traits.rawValue, pointer)
       }
-      precondition(status == 0, "a lease syncs a part of the mapping it was made for")
+      precondition(status == .success, "a lease syncs a part of the mapping it was made for")
     }
     if flags & Flags.observed != 0 {
       var event = unsafe streamingEvent(

@@ -60,6 +60,20 @@ public struct DMAStatusNumbers: Sendable {
     self.second = second
     self.third = third
   }
+
+  /// Lends all three words to a function of an operations table.
+  @inlinable
+  public mutating func withWords(
+    _ body: (UnsafeMutablePointer<UInt64>) -> Int32
+  ) -> DMAStatus {
+    // SAFETY: the pointer is to the whole struct, which is three UInt64 one after the other. (A
+    // pointer to `first` alone would let the optimiser assume that the others do not change.)
+    unsafe withUnsafeMutablePointer(to: &self) { pointer in
+      DMAStatus(
+        rawValue: unsafe body(
+          UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: UInt64.self)))
+    }
+  }
 }
 
 extension DMAError {

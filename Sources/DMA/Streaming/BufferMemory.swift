@@ -44,12 +44,11 @@ struct BufferMemory: BitwiseCopyable {
     }
     var numbers = DMAStatusNumbers()
     // SAFETY: the platform's own function with its own context.
-    let status = unsafe DMAStatus(
-      rawValue: withUnsafeMutablePointer(to: &numbers.first) { pointer in
-        unsafe platform.pointee.operations.allocatePages(
-          platform.pointee.context, rounded, max(alignment, 4096), limit, options.rawValue,
-          pointer)
-      })
+    let status = unsafe numbers.withWords { pointer in
+      unsafe platform.pointee.operations.allocatePages(
+        platform.pointee.context, rounded, max(alignment, 4096), limit, options.rawValue,
+        pointer)
+    }
     guard status == .success,
       let start = unsafe UnsafeMutableRawPointer(
         bitPattern: UInt(truncatingIfNeeded: numbers.first))
@@ -68,10 +67,9 @@ struct BufferMemory: BitwiseCopyable {
     guard let pin = unsafe platform.pointee.operations.pin else { throw .notDMAable(.user) }
     var numbers = DMAStatusNumbers()
     // SAFETY: as above; the caller of init(unsafePinning:) promises that the bytes stay.
-    let status = unsafe DMAStatus(
-      rawValue: withUnsafeMutablePointer(to: &numbers.first) { pointer in
-        unsafe pin(platform.pointee.context, UInt(bitPattern: start), bytes.count, pointer)
-      })
+    let status = unsafe numbers.withWords { pointer in
+      unsafe pin(platform.pointee.context, UInt(bitPattern: start), bytes.count, pointer)
+    }
     guard status == .success else { throw DMAError(status: status, numbers: numbers) }
     unsafe PlatformCore.retain(platform)
     return unsafe BufferMemory(

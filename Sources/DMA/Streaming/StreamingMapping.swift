@@ -39,6 +39,7 @@ public struct StreamingMapping<Direction: TransferDirection>: ~Copyable {
   ///
   /// Call it once the device is done with the memory (R86). Any context; never waits.
   @inlinable
+  @inline(__always)
   public consuming func unmap(
     file: StaticString = #fileID, line: UInt32 = #line
   ) -> StreamingBuffer {
@@ -87,6 +88,7 @@ extension StreamingBuffer {
   /// - Returns: the mapping, or the buffer and why not: `DMAError.outOfReach`, `.deviceRemoved`
   ///   (a retry cannot help), `.outOfAddressSpace`, `.bouncePoolFull` (it can), `.tooLarge`.
   @inlinable
+  @inline(__always)
   public consuming func map<Direction: TransferDirection>(
     _ direction: Direction.Type, for device: DMADevice, file: StaticString = #fileID,
     line: UInt32 = #line
@@ -105,6 +107,7 @@ extension StreamingBuffer {
   ///
   /// - Returns: also `DMAError.emptyRequest` and `.outOfBounds` for ranges that are.
   @inlinable
+  @inline(__always)
   public consuming func map<Direction: TransferDirection>(
     _ direction: Direction.Type, bytes: Range<Int>, for device: DMADevice,
     file: StaticString = #fileID, line: UInt32 = #line
