@@ -27,10 +27,15 @@ let package = Package(
     .library(name: "DMAMapping", targets: ["DMAMapping"]),
     .library(name: "PCI", targets: ["PCI"]),
     .library(name: "Drivers", targets: ["Drivers"]),
+    .executable(name: "dmatool", targets: ["dmatool"]),
   ],
   traits: [
     .trait(name: "CLI", description: "The dmatool command, which needs swift-argument-parser."),
     .default(enabledTraits: ["CLI"]),
+  ],
+  dependencies: [
+    // Only the command needs it: without the CLI trait it is not even fetched.
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
     .target(name: "DMASupport"),
@@ -38,5 +43,14 @@ let package = Package(
     .target(name: "DMAMapping", dependencies: ["DMA"], swiftSettings: embeddable),
     .target(name: "PCI", dependencies: ["DMA"], swiftSettings: embeddable),
     .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
+    .executableTarget(
+      name: "dmatool",
+      dependencies: [
+        "DMA",
+        .product(
+          name: "ArgumentParser", package: "swift-argument-parser",
+          condition: .when(traits: ["CLI"])),
+      ],
+      swiftSettings: common),
   ]
 )

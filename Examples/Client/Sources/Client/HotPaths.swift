@@ -1,0 +1,35 @@
+import DMA
+
+// The functions whose code is checked. Each is one use of the public API as a driver makes it;
+// they are not inlined so that the disassembly has a place to look at. `@_cdecl`-free: the check
+// finds them by their demangled names.
+
+/// One owned mapping, made and ended: the path of every transfer.
+@inline(never)
+func directMapUnmap(_ buffer: consuming StreamingBuffer, _ device: DMADevice) -> StreamingBuffer {
+  switch buffer.map(ToDevice.self, for: device) {
+  case .mapped(let mapping): return mapping.unmap()
+  case .failed(let buffer, _): return buffer
+  }
+}
+
+/// `count` mappings, one after the other; returns the sum of the bus addresses, so that nothing
+/// can be optimised away.
+@inline(never)
+func directMapUnmapLoop(
+  _ buffer: consuming StreamingBuffer, _ device: DMADevice, count: Int
+) -> UInt64 {
+  var sum: UInt64 = 0
+  var buffer = buffer
+  for _ in 0..<count {
+    switch buffer.map(FromDevice.self, for: device) {
+    case .mapped(let mapping):
+      sum &+= mapping.address.rawValue
+      buffer = mapping.unmap()
+    case .failed(let same, _):
+      buffer = same
+      sum = .max
+    }
+  }
+  return sum
+}

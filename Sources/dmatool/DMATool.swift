@@ -1,0 +1,20 @@
+#if CLI
+  import ArgumentParser
+
+  /// The command: each verb is a file of its own.
+  @main
+  struct DMATool: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "dmatool",
+      abstract: "Runs, checks and explains DMA: drivers on simulated and QEMU devices, and traces.",
+      subcommands: []
+    )
+  }
+#else
+  @main
+  struct DMATool {
+    static func main() {
+      print("dmatool was built without the CLI trait: build with default traits")
+    }
+  }
+#endif
