@@ -52,5 +52,8 @@ let package = Package(
           condition: .when(traits: ["CLI"])),
       ],
       swiftSettings: common),
+
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
+    .testTarget(name: "DMATests", dependencies: ["DMA", "TestSupport"], swiftSettings: common),
   ]
 )

@@ -50,8 +50,8 @@ package struct AddressTable<Value: BitwiseCopyable>: ~Copyable {
     while true {
       // SAFETY: `bucket` and the wrap below keep index under `capacity`; every slot's key is set.
       let seen = unsafe slots[index].key
-      if seen == key { return index }
       if seen == .max { return nil }
+      if seen == key { return index }
       index = (index &+ 1) & (capacity &- 1)
     }
   }
