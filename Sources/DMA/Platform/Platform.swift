@@ -7,6 +7,8 @@ internal import Synchronization
 public final class Platform {
   @usableFromInline
   let core: UnsafeMutablePointer<PlatformCore>
+  /// Where messages for people go.
+  public let log = DMALog()
 
   /// For those who write a machine.
   ///
