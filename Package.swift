@@ -55,5 +55,8 @@ let package = Package(
 
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
     .testTarget(name: "DMATests", dependencies: ["DMA", "TestSupport"], swiftSettings: common),
+    .testTarget(
+      name: "MisuseTests", dependencies: ["DMA", "TestSupport"], exclude: ["Programs"],
+      swiftSettings: common),
   ]
 )

@@ -1,0 +1,3 @@
+import DMA
+
+let misuse: DMADirection = .none  // expected-error {{}}
