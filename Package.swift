@@ -27,6 +27,7 @@ let package = Package(
     .library(name: "DMAMapping", targets: ["DMAMapping"]),
     .library(name: "PCI", targets: ["PCI"]),
     .library(name: "Drivers", targets: ["Drivers"]),
+    .library(name: "SimulatedMachine", targets: ["SimulatedMachine"]),
     .executable(name: "dmatool", targets: ["dmatool"]),
   ],
   traits: [
@@ -42,6 +43,10 @@ let package = Package(
     .target(name: "DMA", dependencies: ["DMASupport"], swiftSettings: embeddable),
     .target(name: "DMAMapping", dependencies: ["DMA"], swiftSettings: embeddable),
     .target(name: "PCI", dependencies: ["DMA"], swiftSettings: embeddable),
+    .target(name: "CSimulatedHost"),
+    .target(
+      name: "SimulatedMachine", dependencies: ["CSimulatedHost", "DMA", "PCI"],
+      swiftSettings: embeddable),
     .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
     .executableTarget(
       name: "dmatool",
@@ -58,5 +63,8 @@ let package = Package(
     .testTarget(
       name: "MisuseTests", dependencies: ["DMA", "TestSupport"], exclude: ["Programs"],
       swiftSettings: common),
+    .testTarget(
+      name: "SimulatedMachineTests",
+      dependencies: ["DMA", "DMAMapping", "PCI", "SimulatedMachine"], swiftSettings: common),
   ]
 )

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the simulated machine needs of the host it runs on: a memory object that can be mapped at
+// several places, locks, threads. Everything else of the machine is Swift.
+//
+// The memory object is anonymous: when the process ends, however it ends, nothing is left.
+
+#ifndef SIMULATED_HOST_H
+#define SIMULATED_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// MARK: Memory
+
+/// Makes a sparse memory object of `size` bytes, all zero; returns its descriptor or -errno.
+int simulated_host_memory_create(uint64_t size);
+/// Gives up the descriptor; mappings of the object stay until they are unmapped.
+void simulated_host_memory_close(int memory);
+/// Gives the host back what backs a part of the object; it reads as zero afterwards.
+///
+/// Returns 0, or -errno when the host cannot: nothing has changed then.
+int simulated_host_memory_punch(int memory, uint64_t offset, uint64_t size);
+/// Reserves addresses that nothing answers at; 0 when there are none left.
+uintptr_t simulated_host_reserve(uint64_t size);
+/// Maps a part of the object, readable and writable, over reserved addresses. Returns 0 or -errno.
+int simulated_host_map(uintptr_t at, uint64_t size, int memory, uint64_t offset);
+/// Makes mapped addresses reserved again.
+void simulated_host_hide(uintptr_t at, uint64_t size);
+/// Gives reserved or private addresses back, with what is mapped there.
+void simulated_host_release(uintptr_t at, uint64_t size);
+/// Maps zeroed memory of its own that is backed only where it is touched; 0 when that fails.
+uintptr_t simulated_host_private(uint64_t size);
+
+/// Copies between a device and memory: everything stored before is seen by others before what is
+/// copied, and what is copied before anything stored after.
+void simulated_host_copy(uintptr_t to, uintptr_t from, size_t byte_count);
+/// Fills memory with a byte.
+void simulated_host_fill(uintptr_t at, uint8_t value, size_t byte_count);
+
+// MARK: Locks and threads
+
+/// Makes a lock that sleeps when another holds it; null when memory is short.
+void *simulated_host_lock_create(void);
+void simulated_host_lock_destroy(void *lock);
+void simulated_host_lock(void *lock);
+void simulated_host_unlock(void *lock);
+
+/// Lets another thread run.
+void simulated_host_yield(void);
+
+#endif

@@ -1,0 +1,53 @@
+public import PCI
+
+/// Something a device tried on the bus that no memory saw.
+///
+/// On real hardware most of these go unnoticed: the device reads all ones or its write is lost,
+/// and it reports success all the same. The machine remembers them.
+public struct BusIncident: Equatable, Sendable {
+  /// Why the access did not happen as the driver meant.
+  public enum Reason: Equatable, Sendable {
+    /// Bus mastering is off: reads gave all ones, writes were lost.
+    case busMasterOff
+    /// No memory answers there: reads gave all ones, writes were lost.
+    case noMemory
+    /// The device has fewer address bits than it was given: it used `address` instead.
+    case clamped(given: UInt64)
+    /// The device refused a transfer that overruns its own buffer.
+    case outOfDeviceRange
+  }
+
+  /// Which device.
+  public let requester: PCIAddress
+  /// Where it went, as the device says it.
+  public let address: UInt64
+  public let byteCount: Int
+  /// Whether the device wanted to write.
+  public let isWrite: Bool
+  public let reason: Reason
+
+  public init(
+    requester: PCIAddress, address: UInt64, byteCount: Int, isWrite: Bool, reason: Reason
+  ) {
+    self.requester = requester
+    self.address = address
+    self.byteCount = byteCount
+    self.isWrite = isWrite
+    self.reason = reason
+  }
+}
+
+extension BusIncident: CustomStringConvertible {
+  /// The incident in one line.
+  public var description: String {
+    let access =
+      "\(requester) \(isWrite ? "write" : "read") of \(byteCount) bytes at"
+      + " 0x\(String(address, radix: 16))"
+    return switch reason {
+    case .busMasterOff: access + ": bus mastering is off"
+    case .noMemory: access + ": no memory there"
+    case .clamped(let given): access + ": clamped from 0x\(String(given, radix: 16))"
+    case .outOfDeviceRange: access + ": overruns the device's own buffer"
+    }
+  }
+}

@@ -1,0 +1,84 @@
+internal import CSimulatedHost
+internal import PCI
+
+/// How a device's access to the bus ended.
+public enum BusOutcome: Equatable, Sendable {
+  /// All bytes moved, or the message was delivered.
+  case done
+  /// Some did not: those read as all ones, or were lost.
+  case refused
+}
+
+/// The one way from devices to memory.
+///
+/// Whoever masters the bus passes here: its bus-master bit, then interrupt messages, then memory.
+@safe
+final class SimulatedBus {
+  let memory: PhysicalMemory
+  let interrupts: InterruptController
+  let incidents: IncidentLog
+
+  init(memory: PhysicalMemory, interrupts: InterruptController, incidents: IncidentLog) {
+    self.memory = memory
+    self.interrupts = interrupts
+    self.incidents = incidents
+  }
+
+  /// What an access is, wherever it goes.
+  struct Access {
+    var requester: PCIAddress
+    var isBusMaster: Bool
+    var address: UInt64
+    /// Where the device has the bytes.
+    var buffer: UInt
+    var byteCount: Int
+    /// Whether memory is written.
+    var isWrite: Bool
+  }
+
+  func perform(_ access: Access) -> BusOutcome {
+    guard access.byteCount > 0 else { return .done }
+    guard access.isBusMaster else { return refuse(access, .busMasterOff) }
+    let last = access.address.addingReportingOverflow(UInt64(access.byteCount - 1))
+    guard !last.overflow else { return refuse(access, .noMemory) }
+    let window = InterruptController.window
+    if window.contains(access.address) || window.contains(last.partialValue) {
+      // A message is one aligned word, written; nothing there can be read.
+      guard access.isWrite, access.byteCount == 4, access.address % 4 == 0 else {
+        return refuse(access, .noMemory)
+      }
+      var data: UInt32 = 0
+      // SAFETY: the device's buffer has four bytes.
+      unsafe withUnsafeMutablePointer(to: &data) {
+        simulated_host_copy(UInt(bitPattern: $0), access.buffer, 4)
+      }
+      interrupts.receive(address: access.address, data: data)
+      return .done
+    }
+    return reachMemory(access)
+  }
+
+  /// Moves the bytes of an access whose address is physical.
+  private func reachMemory(_ access: Access) -> BusOutcome {
+    guard memory.map.contains(access.address, UInt64(access.byteCount)) else {
+      return refuse(access, .noMemory)
+    }
+    let linear = memory.linearAddress(access.address)
+    if access.isWrite {
+      memory.markTouched(access.address, access.byteCount)
+      simulated_host_copy(linear, access.buffer, access.byteCount)
+    } else {
+      simulated_host_copy(access.buffer, linear, access.byteCount)
+    }
+    return .done
+  }
+
+  private func refuse(_ access: Access, _ reason: BusIncident.Reason) -> BusOutcome {
+    if !access.isWrite { simulated_host_fill(access.buffer, 0xff, access.byteCount) }
+    incidents.append(
+      BusIncident(
+        requester: access.requester, address: access.address, byteCount: access.byteCount,
+        isWrite: access.isWrite, reason: reason))
+    return .refused
+  }
+}

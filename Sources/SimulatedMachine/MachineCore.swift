@@ -1,0 +1,116 @@
+internal import DMA
+internal import PCI
+
+/// All parts of a machine, in one object that lives until its last buffer is freed.
+@safe
+final class MachineCore {
+  let memory: PhysicalMemory
+  let allocator: PageAllocator
+  let clock: SimulatedClock
+  let interrupts: InterruptController
+  let incidents: IncidentLog
+  let bus: SimulatedBus
+  let slots: DeviceSlots
+
+  init(_ configuration: SimulatedMachine.Configuration) throws(SimulatedMachineError) {
+    let mebibyte: UInt64 = 1 << 20
+    let size = configuration.memoryByteCount
+    guard size % mebibyte == 0, size >= 32 * mebibyte, size <= 16 << 40 else {
+      throw .invalidMemorySize(size)
+    }
+    let memory = try PhysicalMemory(
+      MemoryMap(
+        byteCount: size, has24BitZone: configuration.has24BitZone,
+        has32BitZone: configuration.has32BitZone))
+    let allocator = try PageAllocator(memory)
+    self.memory = memory
+    self.allocator = allocator
+    clock = SimulatedClock(seed: configuration.seed)
+    interrupts = InterruptController()
+    incidents = IncidentLog()
+    bus = SimulatedBus(memory: memory, interrupts: interrupts, incidents: incidents)
+    slots = DeviceSlots()
+  }
+
+  deinit { slots.detachAll() }
+
+  /// The object behind an operations table's context.
+  static func from(_ context: UnsafeMutableRawPointer) -> MachineCore {
+    // SAFETY: contexts are made by `context` below, and whoever holds a table holds the object.
+    unsafe Unmanaged<MachineCore>.fromOpaque(context).takeUnretainedValue()
+  }
+
+  /// What operations tables carry.
+  var context: UnsafeMutableRawPointer {
+    unsafe Unmanaged.passUnretained(self).toOpaque()
+  }
+
+  static func address(ofSlot slot: Int) -> PCIAddress { PCIAddress(packed: UInt32(slot)) }
+
+  // MARK: Memory
+
+  /// What an address belongs to.
+  func classify(_ cpuAddress: UInt, _ byteCount: Int) -> MemoryKind {
+    guard let physicalAddress = memory.physicalAddress(cpuAddress),
+      allocator.isAllocated(physicalAddress, byteCount)
+    else { return .unknown }
+    return .pages
+  }
+
+  func resolve(
+    _ cpuAddress: UInt, _ byteCount: Int, _ numbers: inout DMAStatusNumbers
+  ) -> DMAStatus {
+    guard byteCount > 0 else { return .emptyRequest }
+    let kind = classify(cpuAddress, byteCount)
+    guard kind.isDMAable, let physicalAddress = memory.physicalAddress(cpuAddress) else {
+      numbers = DMAStatusNumbers(UInt64(kind.rawValue))
+      return .notDMAable
+    }
+    numbers = DMAStatusNumbers(physicalAddress)
+    return .success
+  }
+
+  // MARK: Time
+
+  /// Moves time on and lets devices do what is due by then.
+  func relax() {
+    let now = clock.advance()
+    // What a device schedules meanwhile is due later than `now`: this ends.
+    while let event = clock.takeDue(at: now) {
+      guard let device = slots.device(event.slot, generation: event.generation) else { continue }
+      device.withLock { device.step(now: now, tag: event.tag) }
+    }
+  }
+
+  // MARK: Configuration and registers
+
+  func readConfiguration(_ packed: UInt32, _ offset: Int, _ byteCount: Int) -> UInt32 {
+    guard let device = slots.device(packed) else { return .max }
+    return device.withLock { device.configuration.read(at: offset, byteCount: byteCount) }
+  }
+
+  func writeConfiguration(_ packed: UInt32, _ offset: Int, _ byteCount: Int, _ value: UInt32) {
+    guard let device = slots.device(packed) else { return }
+    device.withLock {
+      device.writeConfiguration(value, at: offset, byteCount: byteCount)
+      slots.decode(slot: Int(packed), device)
+    }
+  }
+
+  func readRegister(_ address: UInt64, _ byteCount: Int) -> UInt64 {
+    guard let target = slots.target(address) else { return .max }
+    return target.device.withLock {
+      target.device.read(bar: target.bar, offset: target.offset, byteCount: byteCount)
+    }
+  }
+
+  func writeRegister(_ address: UInt64, _ byteCount: Int, _ value: UInt64) {
+    guard let target = slots.target(address) else { return }
+    target.device.withLock {
+      target.device.write(value, bar: target.bar, offset: target.offset, byteCount: byteCount)
+    }
+  }
+}
+
+// SAFETY: every part has its own lock.
+extension MachineCore: @unchecked Sendable {}

@@ -1,0 +1,101 @@
+internal import DMA
+internal import PCI
+
+// The C functions through which the core and PCI reach the machine. Every context is a MachineCore
+// that the owner of the table keeps alive.
+
+extension MachineCore {
+  func makePlatform(isCoherent: Bool) -> Platform {
+    unsafe Platform(
+      operations: Self.platformOperations, context: context, owner: self,
+      lowestLimit: memory.map.lowestLimit, highestAddress: memory.map.highestAddress,
+      isCoherent: isCoherent)
+  }
+
+  private static var platformOperations: PlatformOperations {
+    unsafe PlatformOperations(
+      allocatePages: { context, byteCount, alignment, limit, options, numbers in
+        unsafe withNumbers(numbers) { result in
+          unsafe MachineCore.from(context).allocator.allocate(
+            byteCount: byteCount, alignment: alignment, limit: limit,
+            options: PageOptions(rawValue: options), &result)
+        }
+      },
+      freePages: { context, _, physicalAddress, byteCount, _ in
+        unsafe MachineCore.from(context).allocator.free(
+          physicalAddress: physicalAddress, byteCount: byteCount)
+      },
+      resolve: { context, cpuAddress, byteCount, numbers in
+        unsafe withNumbers(numbers) { result in
+          unsafe MachineCore.from(context).resolve(cpuAddress, byteCount, &result)
+        }
+      },
+      // The CPU and devices see the same memory.
+      maintainCache: { _, _, _, _ in },
+      now: { unsafe MachineCore.from($0).clock.now() },
+      relax: { unsafe MachineCore.from($0).relax() })
+  }
+
+  func makePCIHost(_ platform: Platform) -> PCIHost {
+    unsafe PCIHost(
+      platform: platform, operations: Self.pciOperations, context: context, owner: self)
+  }
+
+  private static var pciOperations: PCIOperations {
+    unsafe PCIOperations(
+      readConfiguration: { context, address, offset, byteCount in
+        unsafe MachineCore.from(context).readConfiguration(address, offset, byteCount)
+      },
+      writeConfiguration: { context, address, offset, byteCount, value in
+        unsafe MachineCore.from(context).writeConfiguration(address, offset, byteCount, value)
+      },
+      mapBAR: { _, _, _, start, _, numbers in
+        unsafe withNumbers(numbers) { result in
+          // ENXIO: the registers have no address.
+          guard start != 0 else {
+            result = DMAStatusNumbers(6)
+            return .machine
+          }
+          // The window is the bus address: each access is decoded, as on a bus.
+          result = DMAStatusNumbers(0, start)
+          return .success
+        }
+      },
+      allocateMessage: { context, _, _, numbers in
+        unsafe withNumbers(numbers) { result in
+          guard let handle = unsafe MachineCore.from(context).interrupts.allocate() else {
+            // ENOSPC: all vectors are taken.
+            result = DMAStatusNumbers(28)
+            return .machine
+          }
+          let message = InterruptController.message(handle)
+          result = DMAStatusNumbers(message.address, message.data, handle)
+          return .success
+        }
+      },
+      freeMessage: { unsafe MachineCore.from($0).interrupts.free($1) },
+      takeInterrupt: { unsafe MachineCore.from($0).interrupts.take($1) ? 1 : 0 },
+      registers: unsafe RegisterOperations(
+        read: { context, window, offset, byteCount in
+          unsafe MachineCore.from(context).readRegister(window + UInt64(offset), byteCount)
+        },
+        write: { context, window, offset, byteCount, value in
+          unsafe MachineCore.from(context).writeRegister(
+            window + UInt64(offset), byteCount, value)
+        }))
+  }
+}
+
+/// Lets `body` fill in numbers and writes them where a C caller wants them.
+private func withNumbers(
+  _ destination: UnsafeMutablePointer<UInt64>,
+  _ body: (inout DMAStatusNumbers) -> DMAStatus
+) -> Int32 {
+  var numbers = DMAStatusNumbers()
+  let status = body(&numbers)
+  // SAFETY: the table's contract: room for three words.
+  unsafe destination[0] = numbers.first
+  unsafe destination[1] = numbers.second
+  unsafe destination[2] = numbers.third
+  return status.rawValue
+}

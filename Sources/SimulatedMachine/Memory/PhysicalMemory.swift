@@ -1,0 +1,106 @@
+internal import CSimulatedHost
+
+/// The machine's RAM: one sparse memory object, and the CPU's linear view of it.
+///
+/// The object's offsets are physical addresses, the hole below 4 GiB included, which costs
+/// nothing. In the linear map the hole answers to nobody: touching it ends the program.
+@safe
+final class PhysicalMemory {
+  let map: MemoryMap
+  /// The memory object's descriptor.
+  let object: Int32
+  /// CPU address = this + physical address.
+  let linearBase: UInt
+  /// One byte a page: not zero when somebody may have written to it.
+  private let touched: UnsafeMutablePointer<UInt8>
+
+  init(_ map: MemoryMap) throws(SimulatedMachineError) {
+    let object = simulated_host_memory_create(map.end)
+    guard object >= 0 else { throw .host(code: Int(-object)) }
+    let base = simulated_host_reserve(map.end)
+    let pages = simulated_host_private(map.end >> 12)
+    guard base != 0, pages != 0,
+      Self.expose(map.low, base, object), Self.expose(map.high, base, object),
+      let touched = unsafe UnsafeMutablePointer<UInt8>(bitPattern: pages)
+    else {
+      if base != 0 { simulated_host_release(base, map.end) }
+      if pages != 0 { simulated_host_release(pages, map.end >> 12) }
+      simulated_host_memory_close(object)
+      // ENOMEM: addresses or memory are what can be short here.
+      throw .host(code: 12)
+    }
+    self.map = map
+    self.object = object
+    self.linearBase = base
+    unsafe self.touched = touched
+  }
+
+  deinit {
+    simulated_host_release(linearBase, map.end)
+    unsafe simulated_host_release(UInt(bitPattern: touched), map.end >> 12)
+    simulated_host_memory_close(object)
+  }
+
+  private static func expose(_ range: Range<UInt64>, _ base: UInt, _ object: Int32) -> Bool {
+    if range.isEmpty { return true }
+    let at = base + UInt(range.lowerBound)
+    return simulated_host_map(at, UInt64(range.count), object, range.lowerBound) == 0
+  }
+
+  /// Where the linear map shows a physical address.
+  func linearAddress(_ physicalAddress: UInt64) -> UInt { linearBase + UInt(physicalAddress) }
+
+  /// The physical address behind an address of the linear map, or nil for any other.
+  func physicalAddress(_ cpuAddress: UInt) -> UInt64? {
+    guard cpuAddress >= linearBase, cpuAddress - linearBase < UInt(map.end) else { return nil }
+    return UInt64(cpuAddress - linearBase)
+  }
+
+  /// Notes that pages may not be zero any more.
+  func markTouched(_ physicalAddress: UInt64, _ byteCount: Int) {
+    let first = Int(physicalAddress >> 12)
+    let last = Int((physicalAddress + UInt64(byteCount - 1)) >> 12)
+    for page in first...last {
+      // SAFETY: callers name RAM only, so the page is below the map's end. A byte store is never
+      // torn, and all stores outside of a page's own allocation store the same value.
+      unsafe touched[page] = 1
+    }
+  }
+
+  /// Makes allocated pages zero, skipping those that nobody ever wrote.
+  ///
+  /// Marks them as written.
+  func zero(_ physicalAddress: UInt64, _ byteCount: Int) {
+    let first = Int(physicalAddress >> 12)
+    let end = first + byteCount >> 12
+    var page = first
+    while page < end {
+      // SAFETY: the pages are RAM and the caller's own.
+      let wasTouched = unsafe touched[page] != 0
+      let start = page
+      while page < end, unsafe (touched[page] != 0) == wasTouched {
+        unsafe touched[page] = 1
+        page += 1
+      }
+      if wasTouched {
+        simulated_host_fill(linearAddress(UInt64(start) << 12), 0, (page - start) << 12)
+      }
+    }
+  }
+
+  /// Gives the host back what backs pages that are being freed; they are zero afterwards.
+  ///
+  /// Only worth its system call in bulk.
+  func discard(_ physicalAddress: UInt64, _ byteCount: Int) {
+    let status = simulated_host_memory_punch(object, physicalAddress, UInt64(byteCount))
+    // Where the host cannot, the pages stay as they are, marked as written.
+    guard status == 0 else { return }
+    for page in Int(physicalAddress >> 12)..<Int(physicalAddress >> 12) + byteCount >> 12 {
+      // SAFETY: as above.
+      unsafe touched[page] = 0
+    }
+  }
+}
+
+// SAFETY: everything but the page marks is immutable, and those are bytes (see markTouched).
+extension PhysicalMemory: @unchecked Sendable {}

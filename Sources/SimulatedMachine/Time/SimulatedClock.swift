@@ -1,0 +1,142 @@
+internal import DMA
+internal import Synchronization
+
+/// The machine's time and what is due when; no wall clock.
+///
+/// Work due at the same time runs in an order that the seed decides, and each delay is stretched a
+/// little by it. Time moves when somebody waits (`relax`) and, by a few nanoseconds, when somebody
+/// looks at it, so that no loop can wait for ever.
+@safe
+final class SimulatedClock {
+  /// Something a device asked to be told of later.
+  struct Event {
+    var time: UInt64
+    /// Decides among events of the same time.
+    var order: UInt64
+    /// Which device: its slot and the generation of what sits there.
+    var slot: Int
+    var generation: UInt64
+    var tag: UInt64
+  }
+
+  private struct State: ~Copyable {
+    /// A binary heap, the next event first.
+    var events: [Event] = []
+    var random: SeededRandom
+    /// How far an idle `relax` moves time.
+    var idleStep = SimulatedClock.shortestStep
+  }
+
+  private let lock = RawSpinLock()
+  private let state: UnsafeMutablePointer<State>
+  private let time = Atomic<UInt64>(0)
+
+  /// What reading the clock takes.
+  private static let readCost: UInt64 = 10
+  /// An idle wait begins with steps of 1 us, so that short timeouts are kept, and goes on with
+  /// longer ones up to 1 ms, so that long ones end soon.
+  private static let shortestStep: UInt64 = 1_000
+  private static let longestStep: UInt64 = 1_000_000
+
+  init(seed: UInt64) {
+    unsafe state = .allocate(capacity: 1)
+    // SAFETY: freshly allocated for one State.
+    unsafe state.initialize(to: State(random: SeededRandom(seed: seed)))
+  }
+
+  deinit {
+    unsafe state.deinitialize(count: 1)
+    unsafe state.deallocate()
+  }
+
+  /// Nanoseconds since the machine started.
+  func now() -> UInt64 {
+    // Relaxed: a counter; nothing else is published with it.
+    time.add(Self.readCost, ordering: .relaxed).newValue
+  }
+
+  /// Asks that an event be handed out once `delay` has passed, never within the same `relax`.
+  func schedule(slot: Int, generation: UInt64, tag: UInt64, after delay: UInt64) {
+    lock.withLock {
+      // SAFETY: the state lives as long as this object; the lock is held.
+      let jitter = unsafe state.pointee.random.next(upTo: delay / 8)
+      let order = unsafe state.pointee.random.next()
+      let stretched = delay.addingReportingOverflow(jitter)
+      let after = max(1, stretched.overflow ? delay : stretched.partialValue)
+      let due = time.load(ordering: .relaxed).addingReportingOverflow(after)
+      unsafe Self.push(
+        Event(
+          time: due.overflow ? .max : due.partialValue, order: order, slot: slot,
+          generation: generation, tag: tag),
+        &state.pointee.events)
+      unsafe state.pointee.idleStep = Self.shortestStep
+    }
+  }
+
+  /// Moves time on: to the next event if it is near, else by one step.
+  ///
+  /// - Returns: the new time.
+  func advance() -> UInt64 {
+    lock.withLock {
+      let now = time.load(ordering: .relaxed)
+      // SAFETY: as above.
+      let step = unsafe state.pointee.idleStep
+      var target = now.addingReportingOverflow(step).partialValue
+      if let next = unsafe state.pointee.events.first, next.time <= target {
+        target = max(now, next.time)
+      }
+      unsafe state.pointee.idleStep = min(Self.longestStep, step * 2)
+      // Readers may have moved time meanwhile: it never goes back.
+      _ = time.max(target, ordering: .relaxed)
+      return max(now, target)
+    }
+  }
+
+  /// Takes the next event that is due at `time`, if any.
+  func takeDue(at time: UInt64) -> Event? {
+    lock.withLock {
+      // SAFETY: as above.
+      guard let next = unsafe state.pointee.events.first, next.time <= time else { return nil }
+      unsafe Self.popFirst(&state.pointee.events)
+      unsafe state.pointee.idleStep = Self.shortestStep
+      return next
+    }
+  }
+
+  /// Events that are not due yet.
+  var pendingCount: Int { lock.withLock { unsafe state.pointee.events.count } }
+
+  private static func isBefore(_ left: Event, _ right: Event) -> Bool {
+    left.time != right.time ? left.time < right.time : left.order < right.order
+  }
+
+  private static func push(_ event: Event, _ events: inout [Event]) {
+    events.append(event)
+    var index = events.count - 1
+    while index > 0 {
+      let parent = (index - 1) / 2
+      guard isBefore(events[index], events[parent]) else { return }
+      events.swapAt(index, parent)
+      index = parent
+    }
+  }
+
+  private static func popFirst(_ events: inout [Event]) {
+    events.swapAt(0, events.count - 1)
+    events.removeLast()
+    var index = 0
+    while true {
+      var next = index
+      for child in [2 * index + 1, 2 * index + 2]
+      where child < events.count && isBefore(events[child], events[next]) {
+        next = child
+      }
+      guard next != index else { return }
+      events.swapAt(index, next)
+      index = next
+    }
+  }
+}
+
+// SAFETY: the state is only touched with the lock held.
+extension SimulatedClock: @unchecked Sendable {}
