@@ -51,7 +51,7 @@ let package = Package(
     .executableTarget(
       name: "dmatool",
       dependencies: [
-        "DMA",
+        "DMA", "DMAMapping", "Drivers", "PCI", "SimulatedMachine",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CLI"])),
@@ -62,6 +62,10 @@ let package = Package(
     .testTarget(name: "DMATests", dependencies: ["DMA", "TestSupport"], swiftSettings: common),
     .testTarget(
       name: "MisuseTests", dependencies: ["DMA", "TestSupport"], exclude: ["Programs"],
+      swiftSettings: common),
+    .testTarget(
+      name: "MappingTests",
+      dependencies: ["DMA", "DMAMapping", "Drivers", "PCI", "SimulatedMachine", "TestSupport"],
       swiftSettings: common),
     .testTarget(
       name: "SimulatedMachineTests",
