@@ -31,9 +31,16 @@ int simulated_host_memory_punch(int memory, uint64_t offset, uint64_t size) {
   return 0;
 }
 
-uintptr_t simulated_host_reserve(uint64_t size) {
-  void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return at == MAP_FAILED ? 0 : (uintptr_t)at;
+uintptr_t simulated_host_reserve(uint64_t size, uint64_t alignment) {
+  uint64_t whole = size + alignment - 4096;
+  if (whole < size) return 0;
+  void *at = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) return 0;
+  uintptr_t start = ((uintptr_t)at + alignment - 1) & ~(uintptr_t)(alignment - 1);
+  uintptr_t before = start - (uintptr_t)at;
+  if (before != 0) munmap(at, before);
+  if (whole - before > size) munmap((void *)(start + size), whole - before - size);
+  return start;
 }
 
 int simulated_host_map(uintptr_t at, uint64_t size, int memory, uint64_t offset) {

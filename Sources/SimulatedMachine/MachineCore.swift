@@ -45,8 +45,6 @@ final class MachineCore {
     unsafe Unmanaged.passUnretained(self).toOpaque()
   }
 
-  static func address(ofSlot slot: Int) -> PCIAddress { PCIAddress(packed: UInt32(slot)) }
-
   // MARK: Memory
 
   /// What an address belongs to.

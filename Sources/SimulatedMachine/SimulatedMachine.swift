@@ -53,7 +53,7 @@ public final class SimulatedMachine {
   public func attach(
     _ device: SimulatedDevice, at address: PCIAddress? = nil
   ) throws(SimulatedMachineError) -> PCIAddress {
-    try core.slots.attach(device, at: address, machine: core)
+    try core.slots.attach(device, at: address, bus: core.bus, clock: core.clock)
   }
 
   /// Pulls a device out, whatever its driver is doing: from now on its configuration and registers

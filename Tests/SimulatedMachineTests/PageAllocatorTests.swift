@@ -113,6 +113,7 @@ struct PageAllocatorTests {
         let natural = UInt64(count).nextPowerOf2 * 4096
         #expect(pages.physicalAddress % natural == 0)
         #expect(pages.physicalAddress % UInt64(alignment) == 0)
+        #expect(UInt64(pages.cpuAddress) % max(natural, UInt64(alignment)) == 0)
         #expect(pages.physicalAddress + UInt64(pages.byteCount) - 1 <= limit)
         let memory = unsafe UnsafeMutablePointer<UInt64>(bitPattern: pages.cpuAddress)
         let words = pages.byteCount / 8

@@ -21,8 +21,9 @@ void simulated_host_memory_close(int memory);
 ///
 /// Returns 0, or -errno when the host cannot: nothing has changed then.
 int simulated_host_memory_punch(int memory, uint64_t offset, uint64_t size);
-/// Reserves addresses that nothing answers at; 0 when there are none left.
-uintptr_t simulated_host_reserve(uint64_t size);
+/// Reserves addresses that nothing answers at, the first one a multiple of `alignment` (a power of
+/// two of at least the page size); 0 when there are none left.
+uintptr_t simulated_host_reserve(uint64_t size, uint64_t alignment);
 /// Maps a part of the object, readable and writable, over reserved addresses. Returns 0 or -errno.
 int simulated_host_map(uintptr_t at, uint64_t size, int memory, uint64_t offset);
 /// Makes mapped addresses reserved again.

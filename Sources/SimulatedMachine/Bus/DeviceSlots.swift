@@ -54,7 +54,7 @@ final class DeviceSlots {
 
   /// Puts a device on the bus and does firmware's work: its registers get addresses.
   func attach(
-    _ device: SimulatedDevice, at wanted: PCIAddress?, machine: MachineCore
+    _ device: SimulatedDevice, at wanted: PCIAddress?, bus: SimulatedBus, clock: SimulatedClock
   ) throws(SimulatedMachineError) -> PCIAddress {
     let slot = try reserve(device, wanted)
     var places: [UInt64] = []
@@ -66,7 +66,7 @@ final class DeviceSlots {
     }
     let generation = lock.withLock { unsafe state.pointee.generations[slot] }
     let place = SimulatedDevice.Place(
-      machine: machine, slot: slot, generation: generation)
+      bus: bus, clock: clock, slot: slot, generation: generation)
     guard device.attach(place) else {
       vacate(slot)
       throw .deviceInUse
@@ -76,7 +76,7 @@ final class DeviceSlots {
         device.configuration.place(bar, at: address)
       }
     }
-    return MachineCore.address(ofSlot: slot)
+    return place.address
   }
 
   private func reserve(

@@ -20,21 +20,14 @@ open class SimulatedDevice {
   private var wasAttached = false
   private let lock: UnsafeMutableRawPointer
 
-  /// Where an attached device finds its machine.
-  @safe
+  /// Where an attached device sits, and what of the machine it can use.
   struct Place {
-    private let reference: Unmanaged<MachineCore>
+    let bus: SimulatedBus
+    let clock: SimulatedClock
     let slot: Int
     let generation: UInt64
 
-    init(machine: MachineCore, slot: Int, generation: UInt64) {
-      unsafe reference = .passUnretained(machine)
-      self.slot = slot
-      self.generation = generation
-    }
-
-    // SAFETY: the machine takes every place back before it ends.
-    var machine: MachineCore { unsafe reference.takeUnretainedValue() }
+    var address: PCIAddress { PCIAddress(packed: UInt32(slot)) }
   }
 
   /// - Parameters:
@@ -83,7 +76,7 @@ open class SimulatedDevice {
   /// Several may be outstanding; the machine's seed stretches each a little.
   public final func schedule(after nanoseconds: UInt64, tag: UInt64 = 0) {
     guard let place else { return }
-    place.machine.clock.schedule(
+    place.clock.schedule(
       slot: place.slot, generation: place.generation, tag: tag, after: nanoseconds)
   }
 
@@ -109,9 +102,9 @@ open class SimulatedDevice {
     _ address: UInt64, _ buffer: UInt, _ byteCount: Int, isWrite: Bool
   ) -> BusOutcome {
     guard let place else { return .refused }
-    return place.machine.bus.perform(
+    return place.bus.perform(
       SimulatedBus.Access(
-        requester: MachineCore.address(ofSlot: place.slot),
+        requester: place.address,
         isBusMaster: configuration.isBusMaster, address: address, buffer: buffer,
         byteCount: byteCount, isWrite: isWrite))
   }
@@ -121,9 +114,9 @@ open class SimulatedDevice {
     _ reason: BusIncident.Reason, address: UInt64, byteCount: Int, isWrite: Bool
   ) {
     guard let place else { return }
-    place.machine.incidents.append(
+    place.bus.incidents.append(
       BusIncident(
-        requester: MachineCore.address(ofSlot: place.slot), address: address,
+        requester: place.address, address: address,
         byteCount: byteCount, isWrite: isWrite, reason: reason))
   }
 

@@ -15,8 +15,8 @@ final class PageAllocator {
   private let memory: PhysicalMemory
   private let lock = RawSpinLock()
   private let state: UnsafeMutablePointer<State>
-  /// The largest power of two of pages in one piece, in bytes.
-  private let byteCountMax: Int
+  /// The strictest alignment that holds for CPU and devices alike.
+  private let alignmentMax: Int
   let totalByteCount: UInt64
 
   /// From this size on, freed pages go back to the host at once: below, the system call and the
@@ -46,7 +46,7 @@ final class PageAllocator {
     let freePages = lowPages + Int(map.high.count >> 12)
     self.memory = memory
     self.totalByteCount = UInt64(freePages) << 12
-    self.byteCountMax = 4096 << tree.order
+    self.alignmentMax = Int(PhysicalMemory.alignment(map))
     unsafe state = .allocate(capacity: 1)
     // SAFETY: freshly allocated for one State.
     unsafe state.initialize(to: State(tree: tree, freePageCount: freePages))
@@ -75,8 +75,8 @@ final class PageAllocator {
       numbers = DMAStatusNumbers(UInt64(byteCount), totalByteCount)
       return .tooLarge
     }
-    guard alignment > 0, alignment & (alignment - 1) == 0, alignment <= byteCountMax else {
-      numbers = DMAStatusNumbers(UInt64(bitPattern: Int64(alignment)), UInt64(byteCountMax))
+    guard alignment > 0, alignment & (alignment - 1) == 0, alignment <= alignmentMax else {
+      numbers = DMAStatusNumbers(UInt64(bitPattern: Int64(alignment)), UInt64(alignmentMax))
       return .invalidAlignment
     }
     let count = (byteCount - 1) >> 12 + 1

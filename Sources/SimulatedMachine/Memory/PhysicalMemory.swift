@@ -17,7 +17,7 @@ final class PhysicalMemory {
   init(_ map: MemoryMap) throws(SimulatedMachineError) {
     let object = simulated_host_memory_create(map.end)
     guard object >= 0 else { throw .host(code: Int(-object)) }
-    let base = simulated_host_reserve(map.end)
+    let base = simulated_host_reserve(map.end, Self.alignment(map))
     let pages = simulated_host_private(map.end >> 12)
     guard base != 0, pages != 0,
       Self.expose(map.low, base, object), Self.expose(map.high, base, object),
@@ -39,6 +39,13 @@ final class PhysicalMemory {
     simulated_host_release(linearBase, map.end)
     unsafe simulated_host_release(UInt(bitPattern: touched), map.end >> 12)
     simulated_host_memory_close(object)
+  }
+
+  /// How the linear map is aligned: blocks up to this size are aligned alike for CPU and devices
+  /// (R51).
+  static func alignment(_ map: MemoryMap) -> UInt64 {
+    let rounded = UInt64(1) << UInt64(64 - (map.end - 1).leadingZeroBitCount)
+    return min(rounded, 64 << 30)
   }
 
   private static func expose(_ range: Range<UInt64>, _ base: UInt, _ object: Int32) -> Bool {
