@@ -16,6 +16,7 @@ let package = Package(
       dependencies: [
         .product(name: "DMA", package: "swift-dma"),
         .product(name: "DMAMapping", package: "swift-dma"),
+        .product(name: "SimulatedMachine", package: "swift-dma"),
       ])
   ]
 )

@@ -7,7 +7,7 @@
     static let configuration = CommandConfiguration(
       commandName: "dmatool",
       abstract: "Runs, checks and explains DMA: drivers on simulated and QEMU devices, and traces.",
-      subcommands: [EduCommand.self]
+      subcommands: [DemoCommand.self, EduCommand.self]
     )
   }
 #else

@@ -1,8 +1,7 @@
 import DMA
 
-// The functions whose code is checked. Each is one use of the public API as a driver makes it;
-// they are not inlined so that the disassembly has a place to look at. `@_cdecl`-free: the check
-// finds them by their demangled names.
+// The functions whose code is checked, each one use of the public API as a driver makes it. They
+// are not inlined, so that the disassembly has a place to look at.
 
 /// One owned mapping, made and ended: the path of every transfer.
 @inline(never)
@@ -13,8 +12,10 @@ func directMapUnmap(_ buffer: consuming StreamingBuffer, _ device: DMADevice) ->
   }
 }
 
-/// `count` mappings, one after the other; returns the sum of the bus addresses, so that nothing
-/// can be optimised away.
+/// `count` mappings, one after the other.
+///
+/// Returns the sum of the bus addresses, so that nothing can be optimised away; all ones when a
+/// mapping failed.
 @inline(never)
 func directMapUnmapLoop(
   _ buffer: consuming StreamingBuffer, _ device: DMADevice, count: Int
@@ -26,9 +27,8 @@ func directMapUnmapLoop(
     case .mapped(let mapping):
       sum &+= mapping.address.rawValue
       buffer = mapping.unmap()
-    case .failed(let same, _):
-      buffer = same
-      sum = .max
+    case .failed(_, _):
+      return .max
     }
   }
   return sum
