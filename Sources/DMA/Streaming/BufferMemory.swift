@@ -1,27 +1,38 @@
 /// The memory behind a streaming buffer: where it is, and how it goes back.
+///
+/// Four words, so that a buffer is passed and returned in registers.
 @frozen
 @usableFromInline
 @safe
 struct BufferMemory: BitwiseCopyable {
-  @usableFromInline let platform: UnsafeMutablePointer<PlatformCore>
+  /// The platform's core, with what kind of memory it is in the pointer's low bits.
+  @usableFromInline let taggedPlatform: UnsafeMutableRawPointer
   @usableFromInline let start: UnsafeMutableRawPointer
   @usableFromInline let physicalAddress: UInt64
   @usableFromInline let byteCount: Int
-  /// `PageOptions` for pages; all ones for pinned memory.
-  @usableFromInline let origin: UInt32
 
-  static var pinned: UInt32 { .max }
+  /// What kind of memory it is: `PageOptions` for pages, or this for pinned memory.
+  static var pinned: UInt32 { 4 }
+  private static var originMask: UInt { 7 }
 
-  @usableFromInline
   init(
     platform: UnsafeMutablePointer<PlatformCore>, start: UnsafeMutableRawPointer,
     physicalAddress: UInt64, byteCount: Int, origin: UInt32
   ) {
-    unsafe self.platform = platform
+    precondition(UInt(origin) <= Self.originMask, "an origin has three bits")
+    unsafe self.taggedPlatform = UnsafeMutableRawPointer(platform) + Int(origin)
     unsafe self.start = start
     self.physicalAddress = physicalAddress
     self.byteCount = byteCount
-    self.origin = origin
+  }
+
+  var origin: UInt32 {
+    unsafe UInt32(truncatingIfNeeded: UInt(bitPattern: taggedPlatform) & Self.originMask)
+  }
+
+  var platform: UnsafeMutablePointer<PlatformCore> {
+    // SAFETY: a core is aligned to 8 bytes (Platform.init checks); init added less than 8.
+    unsafe (taggedPlatform - Int(origin)).assumingMemoryBound(to: PlatformCore.self)
   }
 
   /// Whole pages that hold `byteCount` bytes, or nil when that is more than an `Int` counts.
