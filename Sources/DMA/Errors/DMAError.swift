@@ -71,6 +71,14 @@ public enum DMAError: Error, Equatable, Sendable {
   case wrongDirection(expected: DMADirection, given: DMADirection)
   /// No live memory or mapping of this device has this address: never made, or already ended.
   case notMapped(DMAAddress)
+  /// The address is not that of a block of this pool (R69).
+  case notInPool(DMAAddress)
+  /// The block is free already, or belongs to a `DMAPoolBlock` (R69).
+  case blockNotAllocated(DMAAddress)
+  /// Blocks of the pool are still in use: it cannot be destroyed (R71).
+  case poolBusy(blockCount: Int)
+  /// A segment would lie on both sides of a multiple of `boundary`, which the device cannot drive.
+  case segmentAcrossBoundary(first: DMAAddress, last: DMAAddress, boundary: UInt64)
   /// The machine's own call failed, with the number it gave (an errno where there are errnos).
   case machine(code: Int)
 
@@ -132,6 +140,14 @@ extension DMAError: CustomStringConvertible {
       "direction \(given) given, it was mapped \(expected)"
     case .notMapped(let address):
       "nothing of this device is live at \(address)"
+    case .notInPool(let address):
+      "\(address) is not a block of this pool"
+    case .blockNotAllocated(let address):
+      "the block at \(address) is free already"
+    case .poolBusy(let blockCount):
+      "\(blockCount) blocks of the pool are still in use"
+    case .segmentAcrossBoundary(let first, let last, let boundary):
+      "a segment at \(first)...\(last) would cross a multiple of 0x\(String(boundary, radix: 16))"
     case .machine(let code):
       "the machine refused (code \(code))"
     }

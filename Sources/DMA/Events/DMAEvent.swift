@@ -79,7 +79,11 @@ extension DMAEvent {
     case syncScatterForCPU, syncScatterForDevice
     /// The result of a map call was looked at (`dma_mapping_error`).
     case errorChecked
+    /// Blocks of pools; a destroyed pool's `entryCount` is how many were still in use.
     case poolCreate, poolDestroy, poolAllocate, poolFree
+    /// A free block of a poisoned pool was written: `byteCount` bytes from `dmaAddress` on hold
+    /// all that changed, and may be looked at during the call by `cpuAddress`.
+    case poolCorrupted
     /// A live mapping was dropped without being unmapped: its memory went into quarantine.
     case dropped
     /// A device's access was refused by an IOMMU or a bus.
