@@ -119,9 +119,16 @@ extension DMADeviceCore {
   static func releaseDeferred(_ core: UnsafeMutablePointer<DMADeviceCore>) {
     // SAFETY: the books live as long as the core. An unlocked look may miss one that is being
     // added: the next call frees it.
-    guard unsafe !core.pointee.books.pointee.deferred.isEmpty,
+    guard
+      unsafe !core.pointee.books.pointee.deferred.isEmpty
+        || !core.pointee.books.pointee.endedPools.isEmpty,
       ExecutionContext.current != .interrupt
     else { return }
+    while let pool = unsafe core.pointee.books.pointee.lock.withLock({
+      unsafe core.pointee.books.pointee.endedPools.popLast()
+    }) {
+      unsafe PoolCore.releaseOrphan(pool)
+    }
     while true {
       var found: (UInt64, DeviceBooks.Coherent)? = nil
       unsafe core.pointee.books.pointee.lock.withLock {

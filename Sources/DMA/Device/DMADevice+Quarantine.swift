@@ -41,7 +41,8 @@ extension DMADevice {
 
   /// Says that the device no longer touches memory: it was reset, or bus mastering is off.
   ///
-  /// Ends all quarantined mappings and frees their memory. O(n) in their number.
+  /// Ends all quarantined mappings and frees their memory, and that of pools which ended before
+  /// blocks that were allocated by address. O(n) in their number.
   ///
   /// - Returns: how many there were.
   @discardableResult
@@ -60,6 +61,8 @@ extension DMADevice {
       held.memory.free()
       count += 1
     }
+    unsafe DMADeviceCore.releaseDeferred(core)
+    unsafe PoolCore.releaseOrphans(of: core)
     var event = DMAEvent(.deviceQuiet, family: .none, device: id)
     event.origin = .callSite(site)
     unsafe DMADeviceCore.deliver(core, event)

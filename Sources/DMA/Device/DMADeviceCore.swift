@@ -46,11 +46,13 @@ extension DMADeviceCore {
   @usableFromInline
   enum Flags {
     /// Someone hears of every event.
-    static var observed: UInt32 { 1 }
+    @inlinable static var observed: UInt32 { 1 }
     /// The device is gone.
     static var removed: UInt32 { 2 }
     /// Maps and unmaps go through the table: a mapping other than direct, or cache maintenance.
     @usableFromInline static var indirect: UInt32 { 4 }
+    /// Taking a block from a pool needs more done than that.
+    @inlinable static var notPlain: UInt32 { 3 }
   }
 
   static func destroy(_ core: UnsafeMutablePointer<DMADeviceCore>) {

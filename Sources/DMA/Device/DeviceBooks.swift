@@ -1,4 +1,5 @@
 /// What is kept for a device off the hot path: its coherent memory and its quarantine.
+@safe
 struct DeviceBooks: ~Copyable {
   /// One piece of coherent memory.
   struct Coherent: BitwiseCopyable {
@@ -25,4 +26,10 @@ struct DeviceBooks: ~Copyable {
   /// Coherent memory whose owner ended in an interrupt, to be freed from ordinary code (T10).
   var deferred: [UInt64] = []
   var quarantine: [Quarantined] = []
+  /// All pools that have a core, newest first.
+  var pools: UnsafeMutablePointer<PoolCore>? = nil
+  /// How many pools there ever were.
+  var poolCount: UInt32 = 0
+  /// Pools whose last block went in an interrupt, to be freed from ordinary code (T10).
+  var endedPools: [UnsafeMutablePointer<PoolCore>] = unsafe []
 }

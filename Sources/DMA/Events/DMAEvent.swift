@@ -170,6 +170,10 @@ public struct CallSite: BitwiseCopyable, @unchecked Sendable {
   /// The line, from 1.
   public let line: UInt32
 
+  /// No place: what ends at the end of a scope has none.
+  @inlinable
+  static var none: CallSite { unsafe CallSite(file: nil, fileByteCount: 0, line: 0) }
+
   /// The caller's own place: `CallSite(#fileID, #line)`.
   @inlinable
   public init(_ file: StaticString, _ line: UInt32) {

@@ -1,0 +1,159 @@
+public import DMASupport
+public import Synchronization
+
+/// What a pool is, in plain memory: everything that allocating and freeing a block reads.
+///
+/// It is hardly ever written, so threads share its cache lines; what is written often lies in
+/// `books` and in the magazines. Nothing is kept inside of the blocks: a device that writes where
+/// it must not can spoil data, but not the pool (R71, T19).
+@usableFromInline
+@safe
+struct PoolCore: ~Copyable {
+  /// Zero means: nothing special, use the magazines.
+  ///
+  /// Changed only under the lock of the books; see `Mode`.
+  @usableFromInline let mode: Atomic<UInt32>
+  /// Blocks a magazine holds.
+  @usableFromInline let magazineCapacity: Int
+  /// By thread slot; nil until a thread needs one, and for slot 0, which threads share.
+  @usableFromInline let magazines: UnsafeMutablePointer<UnsafeMutablePointer<PoolMagazine>?>
+  /// Whose memory the blocks are.
+  @usableFromInline let device: UnsafeMutablePointer<DMADeviceCore>
+  /// What the caller asked for.
+  @usableFromInline let byteCount: Int
+  /// Whether blocks are zeroed each time.
+  @usableFromInline let isZeroing: Bool
+
+  let geometry: PoolGeometry
+  /// The pool's number in events; unique on its device.
+  let id: UInt32
+  let hasMagazines: Bool
+  let books: UnsafeMutablePointer<PoolBooks>
+  /// The device's list of pools, under the lock of its books.
+  var next: UnsafeMutablePointer<PoolCore>?
+}
+
+extension PoolCore {
+  /// The bits of `mode`; any of them leads around the magazines.
+  enum Mode {
+    /// Free blocks hold a pattern.
+    static var poisoned: UInt32 { 1 }
+    /// Somebody looks into all magazines: their owners wait at the lock.
+    static var stopped: UInt32 { 2 }
+    /// Somebody waits for a block: the next one freed must not go into a magazine.
+    static var awaited: UInt32 { 4 }
+    /// The pool is gone, blocks are not: the last one takes the rest with it.
+    static var orphaned: UInt32 { 8 }
+    /// `destroy()` was called.
+    static var destroyed: UInt32 { 16 }
+  }
+}
+
+/// One block as the pool knows it.
+@usableFromInline
+@safe
+struct PoolRecord: ~Copyable {
+  @usableFromInline let cpuAddress: UInt
+  @usableFromInline let address: UInt64
+  /// The page's place in `PoolBooks.pages`.
+  let page: UInt32
+  /// 1 while allocated by address (`allocateRaw`); blocks that are values need no mark.
+  let isRaw: Atomic<UInt32>
+}
+
+/// Free blocks that one thread keeps for itself: a stack.
+///
+/// Its owner takes and puts without an atomic exchange. Whoever else wants to look sets
+/// `Mode.stopped`, has every thread pass a barrier, and then waits for `isBusy` to be zero: an
+/// owner that comes later sees the mode and goes to the lock.
+@usableFromInline
+@safe
+struct PoolMagazine: ~Copyable {
+  /// 1 while the owner is between taking and having taken.
+  @usableFromInline let isBusy: Atomic<UInt32>
+  @usableFromInline var count: Int
+  /// Room for the pool's `magazineCapacity`.
+  @usableFromInline let blocks: UnsafeMutablePointer<UnsafeMutablePointer<PoolRecord>>
+
+  /// A magazine with its blocks behind it, on cache lines of its own.
+  static func make(capacity: Int) -> UnsafeMutablePointer<PoolMagazine> {
+    // Two lines: processors fetch them in pairs.
+    let header = 64
+    let byteCount = header + capacity * MemoryLayout<UInt>.stride
+    let memory = UnsafeMutableRawPointer.allocate(
+      byteCount: (byteCount + 127) & ~127, alignment: 128)
+    // SAFETY: freshly allocated; the header is smaller than a line and a pointer is a word.
+    let blocks = unsafe (memory + header).bindMemory(
+      to: UnsafeMutablePointer<PoolRecord>.self, capacity: capacity)
+    let magazine = unsafe memory.bindMemory(to: PoolMagazine.self, capacity: 1)
+    unsafe magazine.initialize(to: PoolMagazine(isBusy: Atomic(0), count: 0, blocks: blocks))
+    return unsafe magazine
+  }
+}
+
+extension PoolCore {
+  /// Takes a block from the calling thread's magazine.
+  ///
+  /// - Returns: nil when it is empty, or when this pool or its device needs more done.
+  @inlinable
+  @inline(__always)
+  static func takeCached(
+    _ core: UnsafeMutablePointer<PoolCore>
+  ) -> UnsafeMutablePointer<PoolRecord>? {
+    // SAFETY: the pool, which the caller has, keeps core and magazines; a slot is below the table's
+    // size. Only the thread that has the slot gets past `isBusy` (see PoolMagazine).
+    guard unsafe core.pointee.device.pointee.flags & DMADeviceCore.Flags.notPlain == 0,
+      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot())]
+    else { return nil }
+    // Relaxed, and a barrier for the compiler only: whoever stops magazines pays for the rest.
+    unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
+    dma_compiler_barrier()
+    // Acquiring: what was done to a stopped magazine is seen once the mode is plain again.
+    guard unsafe core.pointee.mode.load(ordering: .acquiring) == 0,
+      unsafe magazine.pointee.count > 0
+    else {
+      unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
+      return nil
+    }
+    let count = unsafe magazine.pointee.count
+    let record = unsafe magazine.pointee.blocks[count &- 1]
+    unsafe magazine.pointee.count = count &- 1
+    unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
+    return unsafe record
+  }
+
+  /// Puts a block into the calling thread's magazine; false when it must go elsewhere.
+  @inlinable
+  @inline(__always)
+  static func putCached(
+    _ core: UnsafeMutablePointer<PoolCore>, _ record: UnsafeMutablePointer<PoolRecord>
+  ) -> Bool {
+    // SAFETY: as above; the block itself keeps the core until it is back, and releasing the
+    // magazine is the last access to it.
+    guard unsafe core.pointee.device.pointee.flags & DMADeviceCore.Flags.observed == 0,
+      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot())]
+    else { return false }
+    unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
+    dma_compiler_barrier()
+    guard unsafe core.pointee.mode.load(ordering: .acquiring) == 0,
+      unsafe magazine.pointee.count < core.pointee.magazineCapacity
+    else {
+      unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
+      return false
+    }
+    let count = unsafe magazine.pointee.count
+    unsafe magazine.pointee.blocks[count] = record
+    unsafe magazine.pointee.count = count &+ 1
+    unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
+    return true
+  }
+
+  /// Gives a block back: what every owner of one ends with.
+  @inlinable
+  @inline(__always)
+  static func put(
+    _ core: UnsafeMutablePointer<PoolCore>, _ record: UnsafeMutablePointer<PoolRecord>
+  ) {
+    if unsafe !putCached(core, record) { unsafe putSlowly(core, record, CallSite.none) }
+  }
+}
