@@ -84,6 +84,7 @@ extension DMAPool {
   /// - Throws: `DMAError.outOfMemory`, `.outOfAddressSpace`: a retry can help.
   ///   `.deviceRemoved`: it cannot.
   @inlinable
+  @inline(__always)
   public func allocate(
     file: StaticString = #fileID, line: UInt32 = #line
   ) throws(DMAError) -> DMAPoolBlock {

@@ -34,7 +34,7 @@ extension DMAPool {
       }
       _ = unsafe PoolCore.withMagazinesStopped(core) { magazine in
         for index in unsafe 0..<magazine.pointee.count {
-          unsafe freePerPage[Int(magazine.pointee.blocks[index].pointee.page)] += 1
+          unsafe freePerPage[Int(PoolMagazine.blocks(magazine)[index].pointee.page)] += 1
         }
         unsafe cached += magazine.pointee.count
       }

@@ -45,7 +45,7 @@ extension PoolCore {
       if let magazine = unsafe ownMagazine(core), unsafe magazine.pointee.count == 0 {
         let count = unsafe min(books.pointee.freeCount, core.pointee.magazineCapacity / 2)
         let left = unsafe books.pointee.freeCount - count
-        unsafe magazine.pointee.blocks.update(from: books.pointee.free + left, count: count)
+        unsafe PoolMagazine.blocks(magazine).update(from: books.pointee.free + left, count: count)
         unsafe magazine.pointee.count = count
         unsafe books.pointee.freeCount = left
       }
@@ -75,12 +75,12 @@ extension PoolCore {
       if let magazine = unsafe ownMagazine(core) {
         let half = unsafe core.pointee.magazineCapacity / 2
         if unsafe magazine.pointee.count == core.pointee.magazineCapacity {
-          for index in 0..<half { unsafe books.pointee.push(magazine.pointee.blocks[index]) }
+          for index in 0..<half { unsafe books.pointee.push(PoolMagazine.blocks(magazine)[index]) }
           unsafe magazine.pointee.count -= half
-          unsafe magazine.pointee.blocks.update(
-            from: magazine.pointee.blocks + half, count: magazine.pointee.count)
+          unsafe PoolMagazine.blocks(magazine).update(
+            from: PoolMagazine.blocks(magazine) + half, count: magazine.pointee.count)
         }
-        unsafe magazine.pointee.blocks[magazine.pointee.count] = record
+        unsafe PoolMagazine.blocks(magazine)[magazine.pointee.count] = record
         unsafe magazine.pointee.count += 1
         return false
       }
@@ -137,7 +137,7 @@ extension PoolCore {
     _ = unsafe withMagazinesStopped(core) { magazine in
       for index in unsafe 0..<magazine.pointee.count {
         // SAFETY: entries below the count are set; the magazine is stopped.
-        unsafe books.pointee.push(magazine.pointee.blocks[index])
+        unsafe books.pointee.push(PoolMagazine.blocks(magazine)[index])
       }
       unsafe magazine.pointee.count = 0
     }

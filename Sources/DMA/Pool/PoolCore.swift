@@ -15,7 +15,7 @@ struct PoolCore: ~Copyable {
   @usableFromInline let mode: Atomic<UInt32>
   /// Blocks a magazine holds.
   @usableFromInline let magazineCapacity: Int
-  /// By thread slot; nil until a thread needs one, and for slot 0, which threads share.
+  /// By thread slot; nil until a thread needs one, and for slot 0, which is no thread's own.
   @usableFromInline let magazines: UnsafeMutablePointer<UnsafeMutablePointer<PoolMagazine>?>
   /// Whose memory the blocks are.
   @usableFromInline let device: UnsafeMutablePointer<DMADeviceCore>
@@ -72,21 +72,29 @@ struct PoolMagazine: ~Copyable {
   /// 1 while the owner is between taking and having taken.
   @usableFromInline let isBusy: Atomic<UInt32>
   @usableFromInline var count: Int
-  /// Room for the pool's `magazineCapacity`.
-  @usableFromInline let blocks: UnsafeMutablePointer<UnsafeMutablePointer<PoolRecord>>
+
+  /// The stack: room for the pool's `magazineCapacity` blocks, right behind the header.
+  @inlinable
+  @inline(__always)
+  static func blocks(
+    _ magazine: UnsafeMutablePointer<PoolMagazine>
+  ) -> UnsafeMutablePointer<UnsafeMutablePointer<PoolRecord>> {
+    // SAFETY: as `make` laid it out; the struct fits into the 16 bytes.
+    unsafe (UnsafeMutableRawPointer(magazine) + 16).assumingMemoryBound(
+      to: UnsafeMutablePointer<PoolRecord>.self)
+  }
 
   /// A magazine with its blocks behind it, on cache lines of its own.
   static func make(capacity: Int) -> UnsafeMutablePointer<PoolMagazine> {
-    // Two lines: processors fetch them in pairs.
-    let header = 64
-    let byteCount = header + capacity * MemoryLayout<UInt>.stride
-    let memory = UnsafeMutableRawPointer.allocate(
-      byteCount: (byteCount + 127) & ~127, alignment: 128)
-    // SAFETY: freshly allocated; the header is smaller than a line and a pointer is a word.
-    let blocks = unsafe (memory + header).bindMemory(
+    precondition(MemoryLayout<PoolMagazine>.size <= 16, "the blocks lie behind the header")
+    // Whole pairs of cache lines: processors fetch them in pairs.
+    let byteCount = (16 + capacity * MemoryLayout<UInt>.stride + 127) & ~127
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 128)
+    // SAFETY: freshly allocated; a pointer is a word.
+    unsafe (memory + 16).bindMemory(
       to: UnsafeMutablePointer<PoolRecord>.self, capacity: capacity)
     let magazine = unsafe memory.bindMemory(to: PoolMagazine.self, capacity: 1)
-    unsafe magazine.initialize(to: PoolMagazine(isBusy: Atomic(0), count: 0, blocks: blocks))
+    unsafe magazine.initialize(to: PoolMagazine(isBusy: Atomic(0), count: 0))
     return unsafe magazine
   }
 }
@@ -103,7 +111,7 @@ extension PoolCore {
     // SAFETY: the pool, which the caller has, keeps core and magazines; a slot is below the table's
     // size. Only the thread that has the slot gets past `isBusy` (see PoolMagazine).
     guard unsafe core.pointee.device.pointee.flags & DMADeviceCore.Flags.notPlain == 0,
-      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot())]
+      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot_claimed())]
     else { return nil }
     // Relaxed, and a barrier for the compiler only: whoever stops magazines pays for the rest.
     unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
@@ -116,7 +124,7 @@ extension PoolCore {
       return nil
     }
     let count = unsafe magazine.pointee.count
-    let record = unsafe magazine.pointee.blocks[count &- 1]
+    let record = unsafe PoolMagazine.blocks(magazine)[count &- 1]
     unsafe magazine.pointee.count = count &- 1
     unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
     return unsafe record
@@ -131,7 +139,7 @@ extension PoolCore {
     // SAFETY: as above; the block itself keeps the core until it is back, and releasing the
     // magazine is the last access to it.
     guard unsafe core.pointee.device.pointee.flags & DMADeviceCore.Flags.observed == 0,
-      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot())]
+      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot_claimed())]
     else { return false }
     unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
     dma_compiler_barrier()
@@ -142,7 +150,7 @@ extension PoolCore {
       return false
     }
     let count = unsafe magazine.pointee.count
-    unsafe magazine.pointee.blocks[count] = record
+    unsafe PoolMagazine.blocks(magazine)[count] = record
     unsafe magazine.pointee.count = count &+ 1
     unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
     return true

@@ -131,6 +131,9 @@ DMA_INLINE uint32_t dma_thread_slot(void) {
   return dma_thread_state_current.slot;
 }
 
+/// The calling thread's slot if it has claimed one; 0 otherwise. Never claims.
+DMA_INLINE uint32_t dma_thread_slot_claimed(void) { return dma_thread_state_current.slot; }
+
 DMA_INLINE uint32_t dma_context_lock_depth(void) { return dma_thread_state_current.lock_depth; }
 DMA_INLINE uint32_t dma_context_interrupt_depth(void) { return dma_thread_state_current.interrupt_depth; }
 DMA_INLINE void dma_context_enter_lock(void) { dma_thread_state_current.lock_depth += 1; }
