@@ -59,7 +59,9 @@ let package = Package(
       swiftSettings: common),
 
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
-    .testTarget(name: "DMATests", dependencies: ["DMA", "TestSupport"], swiftSettings: common),
+    .testTarget(
+      name: "DMATests", dependencies: ["DMA", "DMAMapping", "SimulatedMachine", "TestSupport"],
+      swiftSettings: common),
     .testTarget(
       name: "MisuseTests", dependencies: ["DMA", "TestSupport"], exclude: ["Programs"],
       swiftSettings: common),
