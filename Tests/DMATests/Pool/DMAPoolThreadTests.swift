@@ -7,14 +7,18 @@ import Testing
 
 @Suite struct DMAPoolThreadTests {
   /// Takes all coherent memory of the device, so that a pool cannot grow.
+  ///
+  /// The last element is a single page, whatever sizes the others came in.
   private static func exhaust(_ device: DMADevice) -> [CoherentMemory] {
     var taken: [CoherentMemory] = []
+    let page = try? device.allocateConsistent(byteCount: 4096, site: CallSite(#fileID, #line))
     var byteCount = 4 << 20
     while byteCount >= 4096 {
       let memory = try? device.allocateConsistent(
         byteCount: byteCount, site: CallSite(#fileID, #line))
       if let memory = memory { taken.append(memory) } else { byteCount /= 2 }
     }
+    if let page { taken.append(page) }
     return taken
   }
 
