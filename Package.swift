@@ -66,6 +66,9 @@ let package = Package(
       name: "MisuseTests", dependencies: ["DMA", "TestSupport"], exclude: ["Programs"],
       swiftSettings: common),
     .testTarget(
+      name: "DocumentationTests", dependencies: ["TestSupport", "dmatool"],
+      swiftSettings: common),
+    .testTarget(
       name: "MappingTests",
       dependencies: ["DMA", "DMAMapping", "Drivers", "PCI", "SimulatedMachine", "TestSupport"],
       swiftSettings: common),
