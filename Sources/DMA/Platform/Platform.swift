@@ -30,13 +30,15 @@ public final class Platform {
       to: PlatformCore(
         operations: operations, context: context, owner: Unmanaged.passRetained(owner),
         lowestLimit: lowestLimit, highestAddress: highestAddress, isCoherent: isCoherent,
-        users: Atomic(1), lock: RawSpinLock(), devices: nil, deviceCount: 0))
+        users: Atomic(1), holders: Atomic(1), lock: RawSpinLock(), devices: nil, deviceCount: 0))
     unsafe self.core = core
   }
 
   deinit { unsafe PlatformCore.release(core) }
 
   /// What mappings keep instead of this object, which would never end if they held it.
+  ///
+  /// They say so with `PlatformCore.hold`.
   public var unsafeCore: UnsafeMutablePointer<PlatformCore> { unsafe core }
 
   /// Nanoseconds since the machine started; simulated machines count their own time.

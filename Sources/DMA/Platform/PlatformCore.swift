@@ -2,8 +2,9 @@ internal import Synchronization
 
 /// What is shared by everything that belongs to one machine, in plain memory.
 ///
-/// Buffers and mappings point here instead of holding counted references. It lives until both the
-/// `Platform` object is gone and the last buffer was freed; devices' cores live as long.
+/// Buffers and mappings point here instead of holding counted references. Devices' cores live until
+/// the `Platform` object is gone and the last buffer was freed; this core lives until, besides,
+/// the last mapping object has ended.
 @safe
 public struct PlatformCore: ~Copyable {
   public let operations: PlatformOperations
@@ -19,6 +20,8 @@ public struct PlatformCore: ~Copyable {
 
   /// Buffers that drivers hold, plus one while the `Platform` object lives.
   let users: Atomic<Int>
+  /// Mappings' own objects, plus one while there are users.
+  let holders: Atomic<Int>
   let lock: RawSpinLock
   /// All devices ever made, newest first: freed with the platform.
   var devices: UnsafeMutablePointer<DMADeviceCore>?
@@ -32,17 +35,37 @@ extension PlatformCore {
     unsafe core.pointee.users.add(1, ordering: .relaxed)
   }
 
-  /// Ends the core when its last user goes: first the mappings, then the machine behind it.
+  /// Ends the machine's devices when its last user goes, and with them their mappings.
   static func release(_ core: UnsafeMutablePointer<PlatformCore>) {
     // Acquiring and releasing: the last user must see everything the others did.
     let left = unsafe core.pointee.users.subtract(1, ordering: .acquiringAndReleasing).newValue
     guard left == 0 else { return }
     var next = unsafe core.pointee.devices
+    unsafe core.pointee.devices = nil
     while let device = unsafe next {
       // SAFETY: no lease can be live: its buffer would count as a user.
       unsafe next = device.pointee.next
       unsafe DMADeviceCore.destroy(device)
     }
+    unsafe drop(core)
+  }
+
+  /// Keeps the core's memory and its operations valid for a mapping's own object.
+  ///
+  /// For those who write mappings: take it when the object is made, and `drop` it when the object
+  /// ends, after it gave its pages back. It does not keep devices: a mapping that somebody still
+  /// holds does not keep a machine running, and a machine that ended does not pull the memory from
+  /// under a mapping.
+  public static func hold(_ core: UnsafeMutablePointer<PlatformCore>) {
+    // Relaxed: whoever takes it already keeps the core alive by other means.
+    unsafe core.pointee.holders.add(1, ordering: .relaxed)
+  }
+
+  /// Ends a `hold`.
+  public static func drop(_ core: UnsafeMutablePointer<PlatformCore>) {
+    // Acquiring and releasing: as for users.
+    let left = unsafe core.pointee.holders.subtract(1, ordering: .acquiringAndReleasing).newValue
+    guard left == 0 else { return }
     let owner = unsafe core.pointee.owner
     unsafe core.deinitialize(count: 1)
     unsafe core.deallocate()
