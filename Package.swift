@@ -44,8 +44,11 @@ let package = Package(
     .target(name: "DMAMapping", dependencies: ["DMA"], swiftSettings: embeddable),
     .target(name: "PCI", dependencies: ["DMA"], swiftSettings: embeddable),
     .target(name: "CSimulatedHost"),
+    // RAM that is memory of this process, for every machine that has such RAM.
     .target(
-      name: "SimulatedMachine", dependencies: ["CSimulatedHost", "DMA", "PCI"],
+      name: "MachineMemory", dependencies: ["CSimulatedHost", "DMA"], swiftSettings: embeddable),
+    .target(
+      name: "SimulatedMachine", dependencies: ["CSimulatedHost", "DMA", "MachineMemory", "PCI"],
       swiftSettings: embeddable),
     .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
     .executableTarget(

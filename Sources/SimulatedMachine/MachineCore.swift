@@ -1,4 +1,5 @@
 internal import DMA
+internal import MachineMemory
 internal import PCI
 
 /// All parts of a machine, in one object that lives until its last buffer is freed.
@@ -18,13 +19,15 @@ final class MachineCore {
     guard size % mebibyte == 0, size >= 32 * mebibyte, size <= 16 << 40 else {
       throw .invalidMemorySize(size)
     }
-    let memory = try PhysicalMemory(
-      MemoryMap(
-        byteCount: size, has24BitZone: configuration.has24BitZone,
-        has32BitZone: configuration.has32BitZone))
-    let allocator = try PageAllocator(memory)
+    let memory: PhysicalMemory
+    do throws(DMAError) {
+      memory = try PhysicalMemory(
+        MemoryMap(
+          byteCount: size, has24BitZone: configuration.has24BitZone,
+          has32BitZone: configuration.has32BitZone))
+      allocator = try PageAllocator(memory)
+    } catch { throw SimulatedMachineError(memory: error) }
     self.memory = memory
-    self.allocator = allocator
     clock = SimulatedClock(seed: configuration.seed)
     interrupts = InterruptController()
     incidents = IncidentLog()

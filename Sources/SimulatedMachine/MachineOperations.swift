@@ -1,5 +1,6 @@
 internal import DMA
 internal import PCI
+internal import MachineMemory
 
 // The C functions through which the core and PCI reach the machine. Every context is a MachineCore
 // that the owner of the table keeps alive.

@@ -1,5 +1,6 @@
 public import DMA
 public import PCI
+internal import MachineMemory
 
 /// A whole machine inside this process: memory, a PCI bus, devices, time.
 ///

@@ -1,3 +1,4 @@
+internal import DMA
 public import PCI
 
 /// Why a simulated machine could not be made or changed.
@@ -31,5 +32,13 @@ extension SimulatedMachineError: CustomStringConvertible {
     case .deviceInUse: "the device belongs to a machine already"
     case .noDevice(let address): "no device at \(address)"
     }
+  }
+}
+
+extension SimulatedMachineError {
+  /// Why there is no RAM.
+  init(memory error: DMAError) {
+    // ENOMEM where no number came along: addresses or memory are what can be short.
+    if case .machine(let code) = error { self = .host(code: code) } else { self = .host(code: 12) }
   }
 }

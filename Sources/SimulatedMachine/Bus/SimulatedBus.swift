@@ -1,5 +1,6 @@
 internal import CSimulatedHost
 internal import PCI
+internal import MachineMemory
 
 /// How a device's access to the bus ended.
 public enum BusOutcome: Equatable, Sendable {

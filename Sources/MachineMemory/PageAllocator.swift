@@ -1,4 +1,4 @@
-internal import DMA
+package import DMA
 
 /// The machine's page allocator: a buddy system in zones, any number of threads.
 ///
@@ -6,7 +6,7 @@ internal import DMA
 /// limit lets in and only then from narrower ones, so that devices with few address bits find
 /// their memory. All bookkeeping lies outside of the pages: no device can forge it.
 @safe
-final class PageAllocator {
+package final class PageAllocator {
   private struct State: ~Copyable {
     var tree: BuddyTree
     var freePageCount: Int
@@ -17,16 +17,16 @@ final class PageAllocator {
   private let state: UnsafeMutablePointer<State>
   /// The strictest alignment that holds for CPU and devices alike.
   private let alignmentMax: Int
-  let totalByteCount: UInt64
+  package let totalByteCount: UInt64
 
   /// From this size on, freed pages go back to the host at once: below, the system call and the
   /// faults that follow cost more than they save.
   static var discardByteCount: Int { 2 << 20 }
 
-  init(_ memory: PhysicalMemory) throws(SimulatedMachineError) {
+  package init(_ memory: PhysicalMemory) throws(DMAError) {
     let map = memory.map
     let pageCount = Int(map.end >> 12)
-    guard var tree = BuddyTree(pageCount: pageCount) else { throw .host(code: 12) }
+    guard var tree = BuddyTree(pageCount: pageCount) else { throw .machine(code: 12) }
     // All that is not RAM, and the first megabyte, is never handed out.
     let start = Int(
       max(map.low.isEmpty ? 0 : map.low.lowerBound, MemoryMap.firmwareByteCount) >> 12)
@@ -66,7 +66,7 @@ final class PageAllocator {
   ///
   /// The size is rounded up to whole pages. On success the numbers are CPU address and physical
   /// address.
-  func allocate(
+  package func allocate(
     byteCount: Int, alignment: Int, limit: UInt64, options: PageOptions,
     _ numbers: inout DMAStatusNumbers
   ) -> DMAStatus {
@@ -118,7 +118,7 @@ final class PageAllocator {
   }
 
   /// Gives pages back, as they were allocated; traps on anything else.
-  func free(physicalAddress: UInt64, byteCount: Int) {
+  package func free(physicalAddress: UInt64, byteCount: Int) {
     let count = (byteCount - 1) >> 12 + 1
     precondition(
       byteCount > 0 && physicalAddress & 4095 == 0
@@ -134,7 +134,7 @@ final class PageAllocator {
   }
 
   /// Whether all of these bytes lie in allocated pages.
-  func isAllocated(_ physicalAddress: UInt64, _ byteCount: Int) -> Bool {
+  package func isAllocated(_ physicalAddress: UInt64, _ byteCount: Int) -> Bool {
     guard byteCount > 0, memory.map.contains(physicalAddress, UInt64(byteCount)),
       physicalAddress >= MemoryMap.firmwareByteCount
     else { return false }
@@ -151,7 +151,7 @@ final class PageAllocator {
   }
 
   /// Bytes that are free now.
-  var freeByteCount: UInt64 {
+  package var freeByteCount: UInt64 {
     lock.withLock { UInt64(unsafe state.pointee.freePageCount) << 12 }
   }
 }

@@ -1,38 +1,47 @@
 internal import CSimulatedHost
+package import DMA
 
 /// The machine's RAM: one sparse memory object, and the CPU's linear view of it.
 ///
-/// The object's offsets are physical addresses, the hole below 4 GiB included, which costs
-/// nothing. In the linear map the hole answers to nobody: touching it ends the program.
+/// The map says where in the object each address lies. In the linear map the hole below 4 GiB
+/// answers to nobody: touching it ends the program.
 @safe
-final class PhysicalMemory {
-  let map: MemoryMap
+package final class PhysicalMemory {
+  package let map: MemoryMap
   /// The memory object's descriptor.
-  let object: Int32
+  package let object: Int32
   /// CPU address = this + physical address.
-  let linearBase: UInt
+  package let linearBase: UInt
   /// One byte a page: not zero when somebody may have written to it.
   private let touched: UnsafeMutablePointer<UInt8>
+  /// Whether devices' writes are reported by `markTouched`; else any page may hold anything.
+  private let isEveryWriteSeen: Bool
 
-  init(_ map: MemoryMap) throws(SimulatedMachineError) {
-    let object = simulated_host_memory_create(map.end)
-    guard object >= 0 else { throw .host(code: Int(-object)) }
+  /// RAM that is all zero.
+  ///
+  /// - Parameter isEveryWriteSeen: whether devices' writes are reported by `markTouched`: only
+  ///   then can pages that nobody wrote be handed out without being cleared.
+  /// - Throws: `DMAError.machine` with the host's errno; a retry can help.
+  package init(_ map: MemoryMap, isEveryWriteSeen: Bool = true) throws(DMAError) {
+    let object = simulated_host_memory_create(map.objectByteCount)
+    guard object >= 0 else { throw .machine(code: Int(-object)) }
     let base = simulated_host_reserve(map.end, Self.alignment(map))
     let pages = simulated_host_private(map.end >> 12)
     guard base != 0, pages != 0,
-      Self.expose(map.low, base, object), Self.expose(map.high, base, object),
+      Self.expose(map, map.low, base, object), Self.expose(map, map.high, base, object),
       let touched = unsafe UnsafeMutablePointer<UInt8>(bitPattern: pages)
     else {
       if base != 0 { simulated_host_release(base, map.end) }
       if pages != 0 { simulated_host_release(pages, map.end >> 12) }
       simulated_host_memory_close(object)
       // ENOMEM: addresses or memory are what can be short here.
-      throw .host(code: 12)
+      throw .machine(code: 12)
     }
     self.map = map
     self.object = object
     self.linearBase = base
     unsafe self.touched = touched
+    self.isEveryWriteSeen = isEveryWriteSeen
   }
 
   deinit {
@@ -43,28 +52,33 @@ final class PhysicalMemory {
 
   /// How the linear map is aligned: blocks up to this size are aligned alike for CPU and devices
   /// (R51).
-  static func alignment(_ map: MemoryMap) -> UInt64 {
+  package static func alignment(_ map: MemoryMap) -> UInt64 {
     let rounded = UInt64(1) << UInt64(64 - (map.end - 1).leadingZeroBitCount)
     return min(rounded, 64 << 30)
   }
 
-  private static func expose(_ range: Range<UInt64>, _ base: UInt, _ object: Int32) -> Bool {
+  private static func expose(
+    _ map: MemoryMap, _ range: Range<UInt64>, _ base: UInt, _ object: Int32
+  ) -> Bool {
     if range.isEmpty { return true }
     let at = base + UInt(range.lowerBound)
-    return simulated_host_map(at, UInt64(range.count), object, range.lowerBound) == 0
+    return simulated_host_map(
+      at, UInt64(range.count), object, map.objectOffset(of: range.lowerBound)) == 0
   }
 
   /// Where the linear map shows a physical address.
-  func linearAddress(_ physicalAddress: UInt64) -> UInt { linearBase + UInt(physicalAddress) }
+  package func linearAddress(_ physicalAddress: UInt64) -> UInt {
+    linearBase + UInt(physicalAddress)
+  }
 
   /// The physical address behind an address of the linear map, or nil for any other.
-  func physicalAddress(_ cpuAddress: UInt) -> UInt64? {
+  package func physicalAddress(_ cpuAddress: UInt) -> UInt64? {
     guard cpuAddress >= linearBase, cpuAddress - linearBase < UInt(map.end) else { return nil }
     return UInt64(cpuAddress - linearBase)
   }
 
   /// Notes that pages may not be zero any more.
-  func markTouched(_ physicalAddress: UInt64, _ byteCount: Int) {
+  package func markTouched(_ physicalAddress: UInt64, _ byteCount: Int) {
     let first = Int(physicalAddress >> 12)
     let last = Int((physicalAddress + UInt64(byteCount - 1)) >> 12)
     for page in first...last {
@@ -77,7 +91,10 @@ final class PhysicalMemory {
   /// Makes allocated pages zero, skipping those that nobody ever wrote.
   ///
   /// Marks them as written.
-  func zero(_ physicalAddress: UInt64, _ byteCount: Int) {
+  package func zero(_ physicalAddress: UInt64, _ byteCount: Int) {
+    guard isEveryWriteSeen else {
+      return simulated_host_fill(linearAddress(physicalAddress), 0, byteCount)
+    }
     let first = Int(physicalAddress >> 12)
     let end = first + byteCount >> 12
     var page = first
@@ -98,8 +115,9 @@ final class PhysicalMemory {
   /// Gives the host back what backs pages that are being freed; they are zero afterwards.
   ///
   /// Only worth its system call in bulk.
-  func discard(_ physicalAddress: UInt64, _ byteCount: Int) {
-    let status = simulated_host_memory_punch(object, physicalAddress, UInt64(byteCount))
+  package func discard(_ physicalAddress: UInt64, _ byteCount: Int) {
+    let status = simulated_host_memory_punch(
+      object, map.objectOffset(of: physicalAddress), UInt64(byteCount))
     // Where the host cannot, the pages stay as they are, marked as written.
     guard status == 0 else { return }
     for page in Int(physicalAddress >> 12)..<Int(physicalAddress >> 12) + byteCount >> 12 {
