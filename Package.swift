@@ -28,6 +28,7 @@ let package = Package(
     .library(name: "PCI", targets: ["PCI"]),
     .library(name: "Drivers", targets: ["Drivers"]),
     .library(name: "SimulatedMachine", targets: ["SimulatedMachine"]),
+    .library(name: "QEMUMachine", targets: ["QEMUMachine"]),
     .executable(name: "dmatool", targets: ["dmatool"]),
   ],
   traits: [
@@ -50,6 +51,10 @@ let package = Package(
     .target(
       name: "SimulatedMachine", dependencies: ["CSimulatedHost", "DMA", "MachineMemory", "PCI"],
       swiftSettings: embeddable),
+    .target(name: "CQEMUHost"),
+    .target(
+      name: "QEMUMachine", dependencies: ["CQEMUHost", "DMA", "MachineMemory", "PCI"],
+      swiftSettings: common),
     .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
     .executableTarget(
       name: "dmatool",
@@ -78,5 +83,9 @@ let package = Package(
     .testTarget(
       name: "SimulatedMachineTests",
       dependencies: ["DMA", "DMAMapping", "PCI", "SimulatedMachine"], swiftSettings: common),
+    .testTarget(
+      name: "QEMUMachineTests",
+      dependencies: ["DMA", "DMAMapping", "Drivers", "PCI", "QEMUMachine", "TestSupport"],
+      swiftSettings: common),
   ]
 )

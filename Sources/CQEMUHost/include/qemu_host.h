@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What starting QEMU needs and Swift's Glibc module lacks: anonymous memory objects, and a child
+// process that cannot outlive this one, however this one ends.
+
+#ifndef QEMU_HOST_H
+#define QEMU_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// Makes an anonymous memory object of `size` bytes, all zero, close-on-exec.
+///
+/// Returns its descriptor, or -errno.
+int qemu_host_memory_create(const char *name, uint64_t size);
+
+/// Makes two connected stream sockets, close-on-exec; the first does not block.
+///
+/// Returns 0, or -errno.
+int qemu_host_socket_pair(int *ours, int *theirs);
+
+/// A child process and the thread that watches it.
+struct qemu_host_child;
+
+/// Runs a program until it ends or this process does, whichever is first.
+///
+/// The child gets `descriptors[i]` as descriptor 3 + i, /dev/null as standard input, a
+/// pipe that is always drained as standard output and error, default signal handling, its own
+/// process group, and nothing else. Returns 0, or the errno of what failed, exec included.
+int qemu_host_spawn(const char *path, char *const *arguments, const int *descriptors, size_t count,
+                    struct qemu_host_child **child);
+
+/// The child's process id.
+int qemu_host_process_id(const struct qemu_host_child *child);
+
+/// Sends a signal, unless the child has already ended.
+void qemu_host_signal(struct qemu_host_child *child, int number);
+
+/// Waits at most so long for the child's end; 1 and its wait status when it has ended, else 0.
+int qemu_host_wait(struct qemu_host_child *child, int milliseconds, int *status);
+
+/// The end of what the child printed, at most `size` bytes; returns how many.
+size_t qemu_host_diagnostics(struct qemu_host_child *child, char *text, size_t size);
+
+/// Lets go of the child. It is not stopped by this: signal it and wait first.
+void qemu_host_release(struct qemu_host_child *child);
+
+#endif
