@@ -71,6 +71,19 @@ package final class PhysicalMemory {
     linearBase + UInt(physicalAddress)
   }
 
+  /// Reads an aligned word as a device sees it.
+  ///
+  /// The caller names RAM.
+  package func deviceLoad(_ physicalAddress: UInt64) -> UInt64 {
+    UInt64.volatileLoad(at: linearAddress(physicalAddress))
+  }
+
+  /// Stores an aligned word as a device does.
+  package func deviceStore(_ value: UInt32, at physicalAddress: UInt64) {
+    markTouched(physicalAddress, 4)
+    UInt32.volatileStore(value, at: linearAddress(physicalAddress))
+  }
+
   /// The physical address behind an address of the linear map, or nil for any other.
   package func physicalAddress(_ cpuAddress: UInt) -> UInt64? {
     guard cpuAddress >= linearBase, cpuAddress - linearBase < UInt(map.end) else { return nil }

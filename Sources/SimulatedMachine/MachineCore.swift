@@ -12,6 +12,7 @@ final class MachineCore {
   let incidents: IncidentLog
   let bus: SimulatedBus
   let slots: DeviceSlots
+  let iommu: VTDUnit?
 
   init(_ configuration: SimulatedMachine.Configuration) throws(SimulatedMachineError) {
     let mebibyte: UInt64 = 1 << 20
@@ -27,12 +28,25 @@ final class MachineCore {
           has32BitZone: configuration.has32BitZone))
       allocator = try PageAllocator(memory)
     } catch { throw SimulatedMachineError(memory: error) }
+    let interrupts = InterruptController()
+    var iommu: VTDUnit? = nil
+    switch configuration.iommu {
+    case .none: break
+    case .vtd(let addressWidth):
+      guard addressWidth == 39 || addressWidth == 48 else {
+        throw .invalidAddressWidth(addressWidth)
+      }
+      iommu = try VTDUnit(
+        memory: memory, interrupts: interrupts, addressWidth: addressWidth, isCoherent: true)
+    }
     self.memory = memory
     clock = SimulatedClock(seed: configuration.seed)
-    interrupts = InterruptController()
     incidents = IncidentLog()
-    bus = SimulatedBus(memory: memory, interrupts: interrupts, incidents: incidents)
+    self.interrupts = interrupts
+    self.iommu = iommu
     slots = DeviceSlots()
+    bus = SimulatedBus(
+      memory: memory, interrupts: interrupts, incidents: incidents, iommu: iommu)
   }
 
   deinit { slots.detachAll() }
@@ -90,6 +104,14 @@ final class MachineCore {
     return device.withLock { device.configuration.read(at: offset, byteCount: byteCount) }
   }
 
+  private static func iommuOffset(_ address: UInt64) -> Int? {
+    let start = VTDRegister.windowAddress
+    guard address >= start, address - start < UInt64(VTDRegister.windowByteCount) else {
+      return nil
+    }
+    return Int(address - start)
+  }
+
   func writeConfiguration(_ packed: UInt32, _ offset: Int, _ byteCount: Int, _ value: UInt32) {
     guard let device = slots.device(packed) else { return }
     device.withLock {
@@ -99,6 +121,9 @@ final class MachineCore {
   }
 
   func readRegister(_ address: UInt64, _ byteCount: Int) -> UInt64 {
+    if let iommu, let offset = Self.iommuOffset(address) {
+      return iommu.readRegister(offset, byteCount)
+    }
     guard let target = slots.target(address) else { return .max }
     return target.device.withLock {
       target.device.read(bar: target.bar, offset: target.offset, byteCount: byteCount)
@@ -106,6 +131,9 @@ final class MachineCore {
   }
 
   func writeRegister(_ address: UInt64, _ byteCount: Int, _ value: UInt64) {
+    if let iommu, let offset = Self.iommuOffset(address) {
+      return iommu.writeRegister(offset, byteCount, value)
+    }
     guard let target = slots.target(address) else { return }
     target.device.withLock {
       target.device.write(value, bar: target.bar, offset: target.offset, byteCount: byteCount)

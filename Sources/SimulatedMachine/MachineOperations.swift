@@ -76,16 +76,36 @@ extension MachineCore {
       },
       freeMessage: { unsafe MachineCore.from($0).interrupts.free($1) },
       takeInterrupt: { unsafe MachineCore.from($0).interrupts.take($1) ? 1 : 0 },
-      registers: unsafe RegisterOperations(
-        read: { context, window, offset, byteCount in
-          unsafe MachineCore.from(context).readRegister(window + UInt64(offset), byteCount)
-        },
-        write: { context, window, offset, byteCount, value in
-          unsafe MachineCore.from(context).writeRegister(
-            window + UInt64(offset), byteCount, value)
-        }))
+      registers: registerOperations)
+  }
+
+  /// Windows are bus addresses.
+  fileprivate static var registerOperations: RegisterOperations {
+    unsafe RegisterOperations(
+      read: { context, window, offset, byteCount in
+        unsafe MachineCore.from(context).readRegister(window + UInt64(offset), byteCount)
+      },
+      write: { context, window, offset, byteCount, value in
+        unsafe MachineCore.from(context).writeRegister(
+          window + UInt64(offset), byteCount, value)
+      })
+  }
+
+  /// The IOMMU's registers.
+  var iommuWindow: RegisterWindow {
+    unsafe RegisterWindow(
+      operations: windowOperations, context: context, window: VTDRegister.windowAddress,
+      byteCount: VTDRegister.windowByteCount)
   }
 }
+
+// Made once and never freed: windows point to it. An immutable table of functions.
+nonisolated(unsafe) private let windowOperations: UnsafePointer<RegisterOperations> = {
+  let table = UnsafeMutablePointer<RegisterOperations>.allocate(capacity: 1)
+  // SAFETY: freshly allocated for one table.
+  unsafe table.initialize(to: MachineCore.registerOperations)
+  return unsafe UnsafePointer(table)
+}()
 
 /// Lets `body` fill in numbers and writes them where a C caller wants them.
 private func withNumbers(

@@ -23,16 +23,30 @@ public final class SimulatedMachine {
     public var has24BitZone = true
     /// Whether there is RAM from 16 MiB to 3 GiB.
     public var has32BitZone = true
+    /// What stands between devices and memory.
+    public var iommu = IOMMU.none
     /// Decides how long devices take and which of them comes first.
     public var seed: UInt64 = 1
 
     public init() {}
   }
 
+  /// What kind of IOMMU a machine has.
+  public enum IOMMU: Equatable, Sendable {
+    /// Bus addresses are physical addresses.
+    case none
+    /// A remapping unit after Intel's VT-d specification, off until a driver turns it on.
+    ///
+    /// It takes bus addresses of 39 bits (3-level tables) or 48 (3 or 4 levels).
+    case vtd(addressWidth: Int = 39)
+  }
+
   /// Where memory and time come from.
   public let platform: Platform
   /// The bus, with the addresses of registers assigned.
   public let pci: PCIHost
+  /// The IOMMU's registers, where there is one; also to be found at 0xfed90000.
+  public let iommuRegisters: RegisterWindow?
   let core: MachineCore
 
   /// - Throws: `SimulatedMachineError.invalidMemorySize`; `.host` when the host is out of memory
@@ -41,6 +55,7 @@ public final class SimulatedMachine {
     core = try MachineCore(configuration)
     platform = core.makePlatform(isCoherent: true)
     pci = core.makePCIHost(platform)
+    iommuRegisters = core.iommu == nil ? nil : core.iommuWindow
   }
 
   // MARK: Devices
@@ -67,7 +82,7 @@ public final class SimulatedMachine {
 
   // MARK: Looking inside
 
-  /// What devices tried and no memory saw, oldest first; forgets them.
+  /// What devices did that no driver can have meant, oldest first; forgets it.
   ///
   /// The first 1024 since the last call are kept; `incidentCount` counts all.
   public func takeIncidents() -> [BusIncident] { core.incidents.take() }

@@ -5,6 +5,8 @@ public import PCI
 public enum SimulatedMachineError: Error, Equatable, Sendable {
   /// The memory size is not a multiple of 1 MiB, or not between 32 MiB and 16 TiB.
   case invalidMemorySize(UInt64)
+  /// The IOMMU model takes addresses of 39 or 48 bits.
+  case invalidAddressWidth(Int)
   /// The host refused memory or addresses, with its error number; a retry can help.
   case host(code: Int)
   /// Another device sits at this address.
@@ -25,6 +27,7 @@ extension SimulatedMachineError: CustomStringConvertible {
     switch self {
     case .invalidMemorySize(let byteCount):
       "\(byteCount) bytes of memory: it takes a multiple of 1 MiB from 32 MiB to 16 TiB"
+    case .invalidAddressWidth(let bitCount): "an IOMMU of \(bitCount) bits: it has 39 or 48"
     case .host(let code): "the host refused memory (error \(code))"
     case .slotTaken(let address): "a device sits at \(address) already"
     case .noSlot: "no free place on bus 0"

@@ -1,6 +1,6 @@
 public import PCI
 
-/// Something a device tried on the bus that no memory saw.
+/// Something a device did on the bus that its driver cannot have meant.
 ///
 /// On real hardware most of these go unnoticed: the device reads all ones or its write is lost,
 /// and it reports success all the same. The machine remembers them.
@@ -11,6 +11,12 @@ public struct BusIncident: Equatable, Sendable {
     case busMasterOff
     /// No memory answers there: reads gave all ones, writes were lost.
     case noMemory
+    /// The IOMMU refused, for the reason its specification numbers so: reads gave all ones, writes
+    /// were lost.
+    case translationFault(reason: UInt8)
+    /// The access took place, through a translation that the tables no longer hold: it was
+    /// unmapped and not invalidated yet.
+    case staleTranslation
     /// The device has fewer address bits than it was given: it used `address` instead.
     case clamped(given: UInt64)
     /// The device refused a transfer that overruns its own buffer.
@@ -46,6 +52,8 @@ extension BusIncident: CustomStringConvertible {
     return switch reason {
     case .busMasterOff: access + ": bus mastering is off"
     case .noMemory: access + ": no memory there"
+    case .translationFault(let fault): access + ": IOMMU fault \(fault)"
+    case .staleTranslation: access + ": stale IOMMU translation"
     case .clamped(let given): access + ": clamped from 0x\(String(given, radix: 16))"
     case .outOfDeviceRange: access + ": overruns the device's own buffer"
     }

@@ -12,15 +12,21 @@ public enum BusOutcome: Equatable, Sendable {
 
 /// The one way from devices to memory.
 ///
-/// Whoever masters the bus passes here: its bus-master bit, then interrupt messages, then memory.
+/// Whoever masters the bus passes here: its bus-master bit, then interrupt messages, then the
+/// IOMMU, then memory.
 @safe
 final class SimulatedBus {
   let memory: PhysicalMemory
   let interrupts: InterruptController
   let incidents: IncidentLog
+  let iommu: VTDUnit?
 
-  init(memory: PhysicalMemory, interrupts: InterruptController, incidents: IncidentLog) {
+  init(
+    memory: PhysicalMemory, interrupts: InterruptController, incidents: IncidentLog,
+    iommu: VTDUnit?
+  ) {
     self.memory = memory
+    self.iommu = iommu
     self.interrupts = interrupts
     self.incidents = incidents
   }
@@ -56,7 +62,33 @@ final class SimulatedBus {
       interrupts.receive(address: access.address, data: data)
       return .done
     }
-    return reachMemory(access)
+    guard let iommu else { return reachMemory(access) }
+    return translate(access, iommu)
+  }
+
+  /// Moves the bytes of an access page by page, each where the IOMMU says.
+  private func translate(_ access: Access, _ iommu: VTDUnit) -> BusOutcome {
+    let requester = UInt16(truncatingIfNeeded: access.requester.packed)
+    var outcome = BusOutcome.done
+    var done = 0
+    while done < access.byteCount {
+      var part = access
+      part.address += UInt64(done)
+      part.buffer += UInt(done)
+      part.byteCount = min(access.byteCount - done, 4096 - Int(part.address & 4095))
+      switch iommu.translate(requester, part.address, isWrite: access.isWrite) {
+      case nil: return reachMemory(access)
+      case .fault(let fault):
+        outcome = refuse(part, .translationFault(reason: fault.rawValue))
+      case .physical(let address, let byteCount, let isStale):
+        if isStale { note(part, .staleTranslation) }
+        part.byteCount = min(access.byteCount - done, byteCount)
+        part.address = address
+        if reachMemory(part) != .done { outcome = .refused }
+      }
+      done += part.byteCount
+    }
+    return outcome
   }
 
   /// Moves the bytes of an access whose address is physical.
@@ -76,10 +108,14 @@ final class SimulatedBus {
 
   private func refuse(_ access: Access, _ reason: BusIncident.Reason) -> BusOutcome {
     if !access.isWrite { simulated_host_fill(access.buffer, 0xff, access.byteCount) }
+    note(access, reason)
+    return .refused
+  }
+
+  private func note(_ access: Access, _ reason: BusIncident.Reason) {
     incidents.append(
       BusIncident(
         requester: access.requester, address: access.address, byteCount: access.byteCount,
         isWrite: access.isWrite, reason: reason))
-    return .refused
   }
 }
