@@ -59,7 +59,7 @@ let package = Package(
     .executableTarget(
       name: "dmatool",
       dependencies: [
-        "DMA", "DMAMapping", "Drivers", "PCI", "SimulatedMachine",
+        "DMA", "DMAMapping", "Drivers", "PCI", "QEMUMachine", "SimulatedMachine",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CLI"])),
@@ -76,6 +76,8 @@ let package = Package(
     .testTarget(
       name: "DocumentationTests", dependencies: ["TestSupport", "dmatool"],
       swiftSettings: common),
+    .testTarget(
+      name: "DMAToolTests", dependencies: ["TestSupport", "dmatool"], swiftSettings: common),
     .testTarget(
       name: "MappingTests",
       dependencies: ["DMA", "DMAMapping", "Drivers", "PCI", "SimulatedMachine", "TestSupport"],

@@ -3,6 +3,7 @@
   internal import DMAMapping
   internal import Drivers
   internal import PCI
+  internal import QEMUMachine
   internal import SimulatedMachine
 
   /// A machine with an edu device on it, and the device's driver.
@@ -28,6 +29,18 @@
           try machine.attach(Edu(options))
         } catch {
           throw Failure.badInput("the simulated machine: \(error.description)")
+        }
+        self.machine = machine
+        edu = try Self.open(machine.pci, maskBitCount, completion)
+      case .qemu:
+        var configuration = QEMUMachine.Configuration(
+          devices: [.edu(dmaMask: DMAMask(bitCount: maskBitCount))])
+        configuration.memoryByteCount = memory.byteCount
+        let machine: QEMUMachine
+        do throws(QEMUError) {
+          machine = try QEMUMachine(configuration)
+        } catch {
+          throw Failure.badInput("QEMU: \(error.description)")
         }
         self.machine = machine
         edu = try Self.open(machine.pci, maskBitCount, completion)

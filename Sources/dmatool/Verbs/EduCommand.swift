@@ -13,7 +13,10 @@
 
   /// Which machine a verb runs on.
   enum MachineKind: String, ExpressibleByArgument, CaseIterable {
+    /// A machine inside this process.
     case simulated
+    /// QEMU's own device models, without a guest.
+    case qemu
   }
 
   /// Where a verb's buffers lie.
