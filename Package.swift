@@ -29,6 +29,7 @@ let package = Package(
     .library(name: "Drivers", targets: ["Drivers"]),
     .library(name: "SimulatedMachine", targets: ["SimulatedMachine"]),
     .library(name: "QEMUMachine", targets: ["QEMUMachine"]),
+    .library(name: "DeviceTree", targets: ["DeviceTree"]),
     .executable(name: "dmatool", targets: ["dmatool"]),
   ],
   traits: [
@@ -56,6 +57,7 @@ let package = Package(
       name: "QEMUMachine", dependencies: ["CQEMUHost", "DMA", "MachineMemory", "PCI"],
       swiftSettings: common),
     .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
+    .target(name: "DeviceTree", swiftSettings: embeddable),
     .executableTarget(
       name: "dmatool",
       dependencies: [
@@ -89,5 +91,7 @@ let package = Package(
       name: "QEMUMachineTests",
       dependencies: ["DMA", "DMAMapping", "Drivers", "PCI", "QEMUMachine", "TestSupport"],
       swiftSettings: common),
+    .testTarget(
+      name: "DeviceTreeTests", dependencies: ["DeviceTree"], swiftSettings: common),
   ]
 )

@@ -1,0 +1,55 @@
+// swift-tools-version: 6.3
+
+// Programs that run with no operating system. Build one with a board's toolset, see README.md:
+//
+//   swift build --build-system native --triple aarch64-none-none-elf \
+//     --toolset Boards/aarch64-virt/toolset.json -c release --product Firmware
+
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+func library(_ name: String) -> Target.Dependency {
+  .product(name: name, package: "swift-dma")
+}
+
+let package = Package(
+  name: "swift-dma-firmware",
+  dependencies: [
+    // No traits: the command's dependencies are not even fetched.
+    .package(name: "swift-dma", path: "..", traits: [])
+  ],
+  targets: [
+    // What only a board knows before it is described: one folder each.
+    .target(
+      name: "Boards", path: "Boards",
+      exclude: ["aarch64-virt/toolset.json", "aarch64-virt/link.ld"]),
+    // From the first instruction to main(), by CPU architecture.
+    .target(name: "Startup", dependencies: ["Boards"]),
+    // Clock, cache maintenance, I/O ports: inline instructions.
+    .target(name: "CPU"),
+    // Heap, memory functions, console, traps.
+    .target(name: "Runtime", dependencies: ["Boards", "CPU"]),
+    // The machine that DMA and PCI see.
+    .target(
+      name: "BareMetal",
+      dependencies: [
+        library("DMA"), library("DMAMapping"), library("PCI"), library("DeviceTree"), "Boards",
+        "CPU", "Runtime", "Startup",
+      ], swiftSettings: settings),
+    // Boots, moves files, prints a table of checks.
+    .executableTarget(
+      name: "Firmware",
+      dependencies: [
+        library("DMA"), library("DMAMapping"), library("PCI"), library("Drivers"),
+        library("DeviceTree"), "BareMetal",
+      ], swiftSettings: settings),
+  ]
+)
