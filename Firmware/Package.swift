@@ -16,6 +16,9 @@ let settings: [SwiftSetting] = [
   .enableExperimentalFeature("Lifetimes"),
 ]
 
+/// The folders of Boards/.
+let boards = ["aarch64-virt"]
+
 func library(_ name: String) -> Target.Dependency {
   .product(name: name, package: "swift-dma")
 }
@@ -30,7 +33,9 @@ let package = Package(
     // What only a board knows before it is described: one folder each.
     .target(
       name: "Boards", path: "Boards",
-      exclude: ["aarch64-virt/toolset.json", "aarch64-virt/link.ld"]),
+      exclude: boards.flatMap { board in
+        ["toolset.json", "link.ld", "board.conf"].map { "\(board)/\($0)" }
+      }),
     // From the first instruction to main(), by CPU architecture.
     .target(name: "Startup", dependencies: ["Boards"]),
     // Clock, cache maintenance, I/O ports: inline instructions.

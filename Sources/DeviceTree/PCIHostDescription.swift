@@ -50,7 +50,8 @@ public struct PCIHostDescription: Sendable {
       if let cpu, size > 0 {
         let window = Window(busAddress: bus, cpuAddress: cpu.start, byteCount: size)
         switch flags >> 24 & 3 {
-        case 2 where memory32 == nil && bus <= 0xffff_ffff && size <= 0x1_0000_0000 - bus: memory32 = window
+        case 2 where memory32 == nil && bus <= 0xffff_ffff && size <= 0x1_0000_0000 - bus:
+          memory32 = window
         case 3 where memory64 == nil: memory64 = window
         default: break
         }

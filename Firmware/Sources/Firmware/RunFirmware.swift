@@ -1,7 +1,6 @@
 import BareMetal
 import DMA
 import DeviceTree
-import PCI
 
 /// Brings the machine up, checks what it is for, and ends with a status that says how it went.
 func runFirmware() -> Never {
@@ -9,13 +8,20 @@ func runFirmware() -> Never {
   do throws(MachineError) {
     let description = try MachineDescription.fromLoader()
     for range in description.memory {
-      print("RAM 0x\(String(range.start, radix: 16)) + 0x\(String(range.byteCount, radix: 16))")
+      print("RAM " + hex(range.start) + " + " + hex(range.byteCount))
     }
     let memory = try SharedMemory(description)
     let machine = try BareMachine(description, memory: memory)
-    print("free \(machine.freeByteCount / 1024) KiB")
-    for address in machine.pci?.scan() ?? [] { print(address.description) }
-    Board.end(.passed)
+    var table = CheckTable()
+    checkMachine(&table, description, machine)
+    if let file = checkFirmwareConfiguration(&table, description, machine) {
+      checkEdu(&table, description, machine, file)
+      // The same memory and devices, as if the devices did not see the cache.
+      let incoherent = try BareMachine(description, memory: memory, isCoherent: false)
+      checkIncoherent(&table, incoherent, file)
+    }
+    print("\(table.count) checks, \(table.failureCount) failed")
+    Board.end(table.failureCount == 0 ? .passed : .failed)
   } catch {
     print("no machine: " + error.description)
     Board.end(.noMachine)

@@ -1,0 +1,33 @@
+# Functions of run and link-all: finding a board, building for it. Sourced, not run.
+
+boards_folder=$here/Boards
+
+all_boards() {
+  local folder
+  for folder in "$boards_folder"/*/board.conf; do basename "$(dirname "$folder")"; done
+}
+
+# select_board NAME: a board, or the first whose name begins with an architecture. Sets board,
+# triple, emulator, package and passed.
+select_board() {
+  local name
+  for name in $(all_boards); do
+    if [ "$name" = "$1" ] || [ "${name%%-*}" = "$1" ]; then
+      board=$name
+      source "$boards_folder/$board/board.conf"
+      return 0
+    fi
+  done
+  echo "no board for $1; there are:" $(all_boards) >&2
+  return 1
+}
+
+# build_product PRODUCT: sets binary.
+build_product() {
+  binary=$here/.build/$triple/release/$1
+  # SwiftPM does not see a changed linker script.
+  rm -f "$binary"
+  # The native build system: swiftbuild of 6.3 fails for triples without an operating system.
+  swift build --package-path "$here" --build-system native --triple "$triple" \
+    --toolset "$boards_folder/$board/toolset.json" -c release --product "$1"
+}
