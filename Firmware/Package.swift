@@ -17,7 +17,7 @@ let settings: [SwiftSetting] = [
 ]
 
 /// The folders of Boards/.
-let boards = ["aarch64-virt"]
+let boards = ["aarch64-virt", "riscv64-virt", "x86_64-q35"]
 
 func library(_ name: String) -> Target.Dependency {
   .product(name: name, package: "swift-dma")
@@ -56,5 +56,11 @@ let package = Package(
         library("DMA"), library("DMAMapping"), library("PCI"), library("Drivers"),
         library("DeviceTree"), "BareMetal",
       ], swiftSettings: settings),
+    // Every public name of the library, with no support code in its own objects.
+    .target(
+      name: "WholeAPI", dependencies: [library("DMA"), library("DMAMapping"), library("PCI")],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "WholeAPIProgram", dependencies: ["BareMetal", "WholeAPI"], swiftSettings: settings),
   ]
 )

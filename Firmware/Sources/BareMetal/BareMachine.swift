@@ -17,11 +17,12 @@ public final class BareMachine {
   ///
   /// - Parameter isCoherent: false treats a coherent machine as one that is not: cache maintenance
   ///   is then done where the mapping asks for it, and coherent memory is not cached.
-  /// - Throws: `MachineError`; a retry cannot help.
+  /// - Throws: `MachineError.unreachable`, `.noCacheMaintenance`; a retry cannot help.
   public init(
     _ description: MachineDescription, memory: SharedMemory, isCoherent: Bool? = nil
   ) throws(MachineError) {
     let isCoherent = isCoherent ?? description.isCoherent
+    guard isCoherent || description.cacheLineByteCount > 0 else { throw .noCacheMaintenance }
     let state = UnsafeMutablePointer<MachineState>.allocate(capacity: 1)
     // SAFETY: freshly allocated for one state; the owner ends it.
     unsafe state.initialize(
@@ -60,6 +61,12 @@ public final class BareMachine {
       return PageMap.zoneEnds[index] - 1
     }
     return .max
+  }
+
+  /// Whether memory can be reached without the cache, as coherent memory of incoherent machines
+  /// must be.
+  public static var hasUncachedView: Bool {
+    address_space_uncached(startup_image_start()) != 0
   }
 
   /// Bytes of RAM that nobody has now.

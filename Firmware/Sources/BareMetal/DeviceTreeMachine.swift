@@ -45,6 +45,7 @@
         return true
       }
       appendReservedNodes(tree)
+      describeInitialFile(tree)
       if let host = PCIHostDescription(tree) {
         pci = .memory(host)
         isCoherent = host.isCoherent
@@ -71,6 +72,21 @@
       tree.forEachNode { node in
         if node.isInReservedMemory { Self.appendRegisters(of: node, to: &reserved) }
         return true
+      }
+    }
+
+    /// /chosen says where the loader put the initrd: one or two words each.
+    private mutating func describeInitialFile(_ tree: DeviceTree) {
+      tree.forEachNode { node in
+        guard node.isNamed("chosen"), let start = node.property("linux,initrd-start"),
+          let end = node.property("linux,initrd-end"),
+          let first = start.number(word: 0, cells: start.byteCount / 4),
+          let last = end.number(word: 0, cells: end.byteCount / 4), first < last
+        else { return true }
+        let range = MemoryRange(start: first, byteCount: last - first)
+        initialFile = range
+        reserved.append(range)
+        return false
       }
     }
 

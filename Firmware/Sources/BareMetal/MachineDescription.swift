@@ -22,6 +22,8 @@ public struct MachineDescription {
   ///
   /// The image is not among them.
   public var reserved: [MemoryRange] = []
+  /// A file that the loader left in memory (Linux's initrd), which is reserved.
+  public var initialFile: MemoryRange?
   public var pci: PCI?
   public var firmwareConfiguration: FirmwareConfiguration?
   /// Ticks of the clock a second.
@@ -34,12 +36,28 @@ public struct MachineDescription {
   public init() {}
 }
 
+extension MachineDescription {
+  /// The file that the loader left; nil when there is none.
+  public var initialFileBytes: RawSpan? {
+    @_lifetime(immortal) get {
+      guard let range = initialFile,
+        let start = unsafe UnsafeRawPointer(bitPattern: UInt(range.start))
+      else { return nil }
+      // SAFETY: reserved, so that nobody writes it, and never freed.
+      return unsafe _overrideLifetime(
+        RawSpan(_unsafeStart: start, byteCount: Int(range.byteCount)), copying: ())
+    }
+  }
+}
+
 /// Why a machine could not be brought up.
 public enum MachineError: Error {
   case noDescription(at: UInt)
   case deviceTree(DeviceTreeError)
   case noMemory
   case noClock
+  /// Devices do not see the cache, and the CPU cannot maintain it by address.
+  case noCacheMaintenance
   /// The CPU's address space does not reach this far.
   case unreachable(MemoryRange)
 
@@ -50,6 +68,7 @@ public enum MachineError: Error {
     case .deviceTree(let error): error.description
     case .noMemory: "the description names no usable memory"
     case .noClock: "the description names no clock"
+    case .noCacheMaintenance: "the CPU cannot maintain its cache by address"
     case .unreachable(let range): "no way to address 0x\(String(range.start, radix: 16))"
     }
   }

@@ -3,8 +3,13 @@ import DMA
 /// The file that the run moves, as it came in.
 struct SourceFile: ~Copyable {
   let buffer: StreamingBuffer
+  /// How it came in, for the table.
+  let origin: String
 
-  init(_ buffer: consuming StreamingBuffer) { self.buffer = buffer }
+  init(_ buffer: consuming StreamingBuffer, origin: String) {
+    self.buffer = buffer
+    self.origin = origin
+  }
 
   var byteCount: Int { buffer.byteCount }
 

@@ -10,6 +10,9 @@ public final class FirmwareConfigurationDevice {
   public struct Item: Equatable, Sendable {
     public let selector: UInt16
     public let byteCount: Int
+
+    /// Four letters that every such device has: "QEMU".
+    public static let signature = Item(selector: 0, byteCount: 4)
   }
 
   /// "QEMU CFG": what the DMA register reads as.

@@ -10,9 +10,10 @@ func checkFirmwareConfiguration(
   _ table: inout CheckTable, _ description: MachineDescription, _ machine: BareMachine
 ) -> SourceFile? {
   var file: SourceFile? = nil
-  table.run("fw_cfg: a file by DMA, without PCI") { () throws(CheckFailure) in
+  table.run("fw_cfg: DMA without PCI; the file") { () throws(CheckFailure) in
     let read = try readFile(description, machine)
-    let seen = "\(read.byteCount) bytes, checksum " + hex(UInt64(read.checksum))
+    let seen =
+      "\(read.byteCount) bytes " + read.origin + ", checksum " + hex(UInt64(read.checksum))
     file = consume read
     return seen
   }
@@ -23,19 +24,38 @@ private func readFile(
   _ description: MachineDescription, _ machine: BareMachine
 ) throws(CheckFailure) -> SourceFile {
   let (window, layout) = try registers(description)
-  var file: SourceFile? = nil
-  do throws(FirmwareConfigurationError) {
-    let device = try FirmwareConfigurationDevice(
+  let device = try attempt { () throws(FirmwareConfigurationError) in
+    try FirmwareConfigurationDevice(
       DMADevice(
         name: "fw_cfg", platform: machine.platform,
         mapping: DirectMapping.make(for: machine.platform)),
       registers: window, layout: layout)
-    if let item = try device.find("opt/org.swift-dma/file") {
-      file = SourceFile(try device.read(item))
-    }
+  }
+  let letters = try attempt { () throws(FirmwareConfigurationError) in
+    try device.read(.signature)
+  }
+  try require(isQEMU(letters.bytes), "item 0 is not QEMU's signature")
+  let item = try attempt { () throws(FirmwareConfigurationError) in
+    try device.find("opt/org.swift-dma/file")
+  }
+  if let item {
+    return SourceFile(
+      try attempt { () throws(FirmwareConfigurationError) in try device.read(item) },
+      origin: "by its DMA")
+  }
+  // Where QEMU takes no files for fw_cfg (riscv64 of 7.2), the loader left it in memory.
+  guard let bytes = description.initialFileBytes else {
+    throw CheckFailure("no file was given: see Firmware/run")
+  }
+  do throws(DMAError) {
+    return SourceFile(
+      try StreamingBuffer(copying: bytes, in: machine.platform), origin: "from the loader")
   } catch { throw CheckFailure(error.description) }
-  guard let file else { throw CheckFailure("no file was given: see Firmware/run") }
-  return file
+}
+
+private func isQEMU(_ bytes: RawSpan) -> Bool {
+  load(bytes, 0) == UInt8(ascii: "Q") && load(bytes, 1) == UInt8(ascii: "E")
+    && load(bytes, 2) == UInt8(ascii: "M") && load(bytes, 3) == UInt8(ascii: "U")
 }
 
 private func registers(

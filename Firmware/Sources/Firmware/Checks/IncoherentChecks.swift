@@ -9,8 +9,21 @@ import PCI
 /// QEMU's CPUs have no caches: this shows that the instructions are legal and that the uncached
 /// view is the same memory, not that a missing one would be noticed.
 func checkIncoherent(
-  _ table: inout CheckTable, _ machine: BareMachine, _ file: borrowing SourceFile
+  _ table: inout CheckTable, _ description: MachineDescription, _ memory: SharedMemory,
+  _ file: borrowing SourceFile
 ) {
+  let machine: BareMachine
+  do throws(MachineError) {
+    machine = try BareMachine(description, memory: memory, isCoherent: false)
+  } catch {
+    table.run("not coherent: refused, as it must be") { () throws(CheckFailure) in
+      guard case .noCacheMaintenance = error, description.cacheLineByteCount == 0 else {
+        throw CheckFailure(error.description)
+      }
+      return error.description
+    }
+    return
+  }
   guard let host = machine.pci else { return }
   let addresses = eduAddresses(host)
   guard addresses.count == 2 else { return }
@@ -19,11 +32,23 @@ func checkIncoherent(
       try copy(file, through: edu, placement: .anywhere)
     }
   }
-  table.run("uncached coherent memory, seen by edu") { () throws(CheckFailure) in
+  table.run("coherent memory outside of the cache") { () throws(CheckFailure) in
     try withEdu(host, addresses[1], mask: .bits64) { edu throws(CheckFailure) in
-      try mirror(edu)
+      guard BareMachine.hasUncachedView else { return try refused(edu.device.dma) }
+      return try mirror(edu)
     }
   }
+}
+
+/// Where memory has no uncached view, coherent memory must not be given out.
+private func refused(_ device: DMADevice) throws(CheckFailure) -> String {
+  do throws(DMAError) {
+    _ = try CoherentBuffer<UInt64>(count: 1, for: device)
+  } catch {
+    guard case .machine(code: 95) = error else { throw CheckFailure(error.description) }
+    return "none on this CPU: " + error.description
+  }
+  throw CheckFailure("cached memory was given out as coherent")
 }
 
 /// Sends words of coherent memory into the device and back to other coherent memory.

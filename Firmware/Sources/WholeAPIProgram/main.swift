@@ -1,0 +1,10 @@
+import BareMetal
+import WholeAPI
+
+let result = useWholeAPI()
+if result.failureCount == 0 {
+  print("the whole API: as documented")
+  Board.end(.passed)
+}
+print("the whole API: \(result.failureCount) failures, the first in line \(result.firstLine)")
+Board.end(.failed)
