@@ -1,6 +1,6 @@
 /// Where a PCI function sits: segment, bus, device, function.
 @frozen
-public struct PCIAddress: Equatable, Hashable, Sendable {
+public struct PCIAddress: Equatable, Sendable {
   public let segment: UInt16
   public let bus: UInt8
   /// 0 to 31.
@@ -31,6 +31,11 @@ public struct PCIAddress: Equatable, Hashable, Sendable {
     function = UInt8(truncatingIfNeeded: packed) & 7
   }
 }
+
+#if !hasFeature(Embedded)
+  // Without an operating system, hashing would ask every port for random seeds.
+  extension PCIAddress: Hashable {}
+#endif
 
 extension PCIAddress: CustomStringConvertible {
   /// The address as Linux writes it, like `0000:00:02.0`.

@@ -20,7 +20,8 @@ final class SmallMachine {
     unsafe self.state = state
     platform = unsafe Platform(
       operations: smallPlatformOperations, context: UnsafeMutableRawPointer(state), owner: owner,
-      lowestLimit: 0xff_ffff, highestAddress: Self.physicalStart + UInt64(Self.pageCount) * 4096 - 1,
+      lowestLimit: 0xff_ffff,
+      highestAddress: Self.physicalStart + UInt64(Self.pageCount) * 4096 - 1,
       isCoherent: isCoherent)
     pci = unsafe PCIHost(
       platform: platform, operations: smallPCIOperations,
@@ -132,7 +133,8 @@ private var smallPCIOperations: PCIOperations {
       guard address == 0x08, offset + width <= 256 else { return .max }
       var value: UInt32 = 0
       for index in (0..<width).reversed() {
-        value = unsafe value << 8
+        value =
+          unsafe value << 8
           | UInt32(SmallMachineState.at(context).pointee.configuration[offset + index])
       }
       return value

@@ -98,16 +98,17 @@ private func useEventRecord(_ seen: inout Expectations) {
   if case .trace(let origin) = event.origin { seen.expect(origin.line == 3 && origin.cpu == 14) }
   event.origin = .callSite(site)
   if case .callSite(let site) = event.origin { seen.expect(site.line > 0) }
-  event.origin = .unknown
+  let origins: DMAEvent.Origin = .unknown
+  event.origin = origins
 
   let kinds: [DMAEvent.Kind] = [
     .deviceAdded, .deviceRemoved, .deviceQuiet, .maskSet, .maskRefused, .allocate, .free, .map,
     .unmap, .mapScatter, .unmapScatter, .syncForCPU, .syncForDevice, .syncScatterForCPU,
     .syncScatterForDevice, .errorChecked, .poolCreate, .poolDestroy, .poolAllocate, .poolFree,
-    .dropped, .fault, .loss, .mark,
+    .poolCorrupted, .dropped, .fault, .loss, .mark,
   ]
   let families: [DMAEvent.Family] = [
     .none, .coherent, .pages, .noncontiguous, .single, .resource, .physical, .scatter, .pool,
   ]
-  seen.expect(kinds.count == 24 && families.count == 9)
+  seen.expect(kinds.count == 25 && families.count == 9)
 }

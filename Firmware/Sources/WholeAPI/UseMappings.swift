@@ -21,7 +21,9 @@ final class OwnMapping {
             return DMAStatus.machine.rawValue
           }
           let traits = MappingTraits(rawValue: traits)
-          guard traits.attributes == 0, byteCount > 0 else { return DMAStatus.emptyRequest.rawValue }
+          guard traits.attributes == 0, byteCount > 0 else {
+            return DMAStatus.emptyRequest.rawValue
+          }
           unsafe context.assumingMemoryBound(to: Int.self).pointee += 1
           unsafe numbers[0] = physicalAddress | OwnMapping.busBit
           return DMAStatus.success.rawValue

@@ -39,7 +39,10 @@ func useDevices(_ seen: inout Expectations, _ machine: SmallMachine) {
   unsafe seen.expect(core.pointee.directOffset == 0 && core.pointee.mappingContext == nil)
   unsafe seen.expect(core.pointee.constraints == device.constraints)
 
-  let machineCore = unsafe platform.unsafeCore
+  let machineCore: UnsafeMutablePointer<PlatformCore> = unsafe platform.unsafeCore
+  // As a mapping's own object does for as long as it has pages.
+  unsafe PlatformCore.hold(machineCore)
+  unsafe PlatformCore.drop(machineCore)
   unsafe seen.expect(machineCore.pointee.lowestLimit == 0xff_ffff)
   unsafe seen.expect(machineCore.pointee.highestAddress > machineCore.pointee.lowestLimit / 16)
   unsafe seen.expect(machineCore.pointee.isCoherent == platform.isCoherent)
@@ -59,12 +62,13 @@ func useDevices(_ seen: inout Expectations, _ machine: SmallMachine) {
   } catch { seen.expect(error == .timedOut) }
 
   var messageCount = 0
-  platform.log.setHandler { level, name, _ in
+  let log: DMALog = platform.log
+  log.setHandler { (level: DMALogLevel, name, _) in
     if level == .warning && name.utf8.count > 0 { messageCount += 1 }
   }
   device.warn("a warning")
-  platform.log.write(.notice, "a notice")
-  platform.log.setHandler(nil)
+  log.write(.notice, device: "", "a notice")
+  log.setHandler(nil)
   seen.expect(messageCount == 1)
 
   let legacy = DMADevice.legacy(platform: platform, mapping: mapping)
@@ -108,7 +112,8 @@ func useStreamingMemory(_ seen: inout Expectations, _ machine: SmallMachine) {
     let copy = try StreamingBuffer(copying: buffer.bytes, in: platform, placement: .high)
     seen.expect(first(copy) == 42)
 
-    var toDevice = try buffer.map(ToDevice.self, for: device).get()
+    let result: MapResult<ToDevice> = buffer.map(ToDevice.self, for: device)
+    var toDevice: StreamingMapping<ToDevice> = try result.get()
     seen.expect(toDevice.byteCount == 100 && toDevice.address.rawValue != 0)
     let written = toDevice.withMutableBytesSyncedForCPU(0..<4) { bytes in
       bytes.storeBytes(of: 43, toByteOffset: 0, as: UInt8.self)
@@ -134,7 +139,8 @@ func useStreamingMemory(_ seen: inout Expectations, _ machine: SmallMachine) {
       seen.expect(mapped.byteCount == 16)
       seen.expect(mapped.address.rawValue != 0)
     }
-    let anywhere = try StreamingBuffer(byteCount: 1, in: platform, placement: .anywhere)
+    let placement: StreamingBuffer.Placement = .anywhere
+    let anywhere = try StreamingBuffer(byteCount: 1, in: platform, placement: placement)
     seen.expect(anywhere.byteCount == 1)
 
     // Dropped while mapped: held back until the device is quiet.

@@ -59,7 +59,7 @@ private func useInterrupts(
   _ seen: inout Expectations, _ machine: SmallMachine, _ device: PCIDevice
 ) throws(PCIError) {
   var handled = 0
-  let message = try device.enableMSI { handled += 1 }
+  let message: PCIInterrupt = try device.enableMSI { handled += 1 }
   unsafe machine.state.pointee.pendingMessages = 1
   seen.expect(message.deliver() && handled == 1)
   let vector = try device.enableMSIX(vector: 1, handler: nil)

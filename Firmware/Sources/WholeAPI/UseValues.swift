@@ -76,7 +76,7 @@ func useErrors(_ seen: inout Expectations) {
     .invalidBoundary(3, blockByteCount: 4), .outOfBounds(offset: 1, byteCount: 2, limit: 3),
     .wrongDevice, .wrongSize(expected: 1, given: 2), .wrongCPUAddress,
     .wrongDirection(expected: .toDevice, given: .fromDevice), .notMapped(address),
-    .machine(code: 5),
+    .machine(code: 5), .notInPool(address), .blockNotAllocated(address), .poolBusy(blockCount: 1),
   ]
   var transient = 0
   for error in errors {
@@ -120,7 +120,10 @@ extension DMAField where Root == Descriptor, Word == UInt16 {
   static var status: Self { Self(at: 14) }
 }
 
+private func bitCount<Word: DMAWord>(_: Word.Type) -> Int { Word.bitWidth }
+
 func useWords(_ seen: inout Expectations) {
+  seen.expect(bitCount(UInt8.self) == 8 && bitCount(UInt64.self) == 64)
   let memory = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
   unsafe memory.initialize(to: 0)
   let place = UInt(bitPattern: memory)

@@ -17,6 +17,8 @@ public func useWholeAPI() -> (failureCount: Int, firstLine: UInt32) {
   useDevices(&seen, machine)
   useCoherentMemory(&seen, machine)
   useStreamingMemory(&seen, machine)
+  usePools(&seen, machine)
+  useScatterMerging(&seen)
   useOwnMapping(&seen, machine)
   useEvents(&seen, machine)
   usePCI(&seen, machine)

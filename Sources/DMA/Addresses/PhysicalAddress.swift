@@ -2,7 +2,7 @@
 ///
 /// For those who write machines and mappings. No call of the driver-facing API takes or gives one.
 @frozen
-public struct PhysicalAddress: Equatable, Comparable, Hashable, Sendable {
+public struct PhysicalAddress: Equatable, Comparable, Sendable {
   /// The number as the machine counts it.
   public let rawValue: UInt64
 
@@ -15,6 +15,11 @@ public struct PhysicalAddress: Equatable, Comparable, Hashable, Sendable {
     left.rawValue < right.rawValue
   }
 }
+
+#if !hasFeature(Embedded)
+  // Without an operating system, hashing would ask every port for random seeds.
+  extension PhysicalAddress: Hashable {}
+#endif
 
 extension PhysicalAddress: CustomStringConvertible {
   /// The address in hexadecimal, marked as physical.
