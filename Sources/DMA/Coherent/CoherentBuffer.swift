@@ -1,6 +1,7 @@
 /// Memory that CPU and device see the same way at all times: rings, mailboxes, firmware (R30-R37).
 ///
-/// Whole pages of a power of two, zeroed, naturally aligned for CPU and device (R51), in reach of
+/// For regions of a page or more; many small ones come from a `DMAPool` (R43, R50). Whole pages of
+/// a power of two, zeroed, naturally aligned for CPU and device (R51), in reach of
 /// the device's coherent mask. A device may change it at any time, so it is read and written word
 /// by word, each access volatile. Freed when the value goes; the device must be quiet by then.
 @frozen
