@@ -197,7 +197,7 @@ static void *keep(void *argument) {
     pthread_mutex_lock(&child->lock);
     int status = 0;
     pid_t reaped = waitpid(process, &status, 0);
-    child->status = reaped == process ? status : 0;
+    child->status = reaped == process ? status : -1;
     child->ended = true;
     pthread_cond_broadcast(&child->changed);
     pthread_mutex_unlock(&child->lock);

@@ -41,6 +41,8 @@ extension QEMUMachine {
     /// It silently clears the address bits that `dmaMask` lacks.
     case edu(dmaMask: DMAMask = DMAMask(bitCount: 28))
     /// An NVMe controller with one namespace: a raw image file.
+    ///
+    /// An anonymous memory object of this process does as well, as `/proc/PID/fd/NUMBER`.
     case nvme(image: String, isReadOnly: Bool)
     /// Any other PCI device: what QEMU's `-device` takes, without `bus` and `addr`.
     case other(String)

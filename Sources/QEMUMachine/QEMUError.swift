@@ -6,9 +6,16 @@ public enum QEMUExit: Equatable, Sendable {
   case code(Int)
   /// A signal ended it.
   case signal(Int)
+  /// It ended, and somebody else in this process took the news: a `wait` for any child, or
+  /// ignored SIGCHLD.
+  case unknown
 
   /// What `waitpid` reported.
   init(waitStatus: Int32) {
+    guard waitStatus >= 0 else {
+      self = .unknown
+      return
+    }
     let signal = Int(waitStatus & 0x7f)
     self = signal == 0 ? .code(Int(waitStatus >> 8 & 0xff)) : .signal(signal)
   }
@@ -20,6 +27,7 @@ extension QEMUExit: CustomStringConvertible {
     switch self {
     case .code(let code): "exit status \(code)"
     case .signal(let signal): "signal \(signal)"
+    case .unknown: "unknown exit status"
     }
   }
 }

@@ -23,7 +23,7 @@ public final class QEMUMachine: Sendable {
   private let deviceCount: Int
   private let host: QEMUHost
 
-  /// Starts QEMU and assigns the devices' addresses: 0.1 to 0.5 s.
+  /// Starts QEMU and assigns the devices' addresses: 0.05 to 0.5 s.
   ///
   /// - Throws: `QEMUError.notInstalled`, `.invalidConfiguration`, `.startFailed` with QEMU's own
   ///   words, `.host`, `.pci`, `.protocolViolation`, `.died`. Nothing is left running.

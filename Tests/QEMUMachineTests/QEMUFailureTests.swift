@@ -54,6 +54,17 @@ extension QEMUMachineTests {
       #expect(message.contains("EDU"))
     }
 
+    @Test func `a process that ignores SIGCHLD still learns that QEMU died`() async {
+      await #expect(processExitsWith: .success) {
+        signal(SIGCHLD, SIG_IGN)
+        let machine = try QEMUMachine()
+        kill(machine.processIdentifier, SIGKILL)
+        let time = milliseconds { while machine.failure == nil { usleep(1000) } }
+        #expect(time < 1000)
+        #expect(machine.failure == .died(exit: .unknown, message: ""))
+      }
+    }
+
     @Test func `a QEMU that hangs is killed and reported`() throws {
       let bench = try EduBench { $0.replyTimeoutMilliseconds = 300 }
       kill(bench.machine.processIdentifier, SIGSTOP)
@@ -162,6 +173,14 @@ extension QEMUMachineTests {
           return
         }
       }
+    }
+
+    @Test func `an answer may come late and in pieces`() {
+      let script = """
+        read a <&3; read b <&3; echo OK >&3; sleep 0.6; printf 'OK 0x29c0' >&3; sleep 0.2
+        echo 8086 >&3; read c <&3; exit 5
+        """
+      #expect(impostorFailure(script) == .died(exit: .code(5), message: ""))
     }
 
     @Test func `a program that says nothing is a failed start`() {

@@ -12,7 +12,7 @@ let hasQEMU: Bool = {
   if unsafe getenv("CI") != nil { return true }
   let isInstalled = QEMUMachine.isInstalled
   if !isInstalled {
-    print("SKIPPED: qemu-system-x86_64 is not installed (package qemu-system-x86)")
+    print("skipped: tests on QEMU: qemu-system-x86_64 is not installed (package qemu-system-x86)")
   }
   return isInstalled
 }()

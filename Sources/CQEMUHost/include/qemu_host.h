@@ -37,6 +37,8 @@ int qemu_host_process_id(const struct qemu_host_child *child);
 void qemu_host_signal(struct qemu_host_child *child, int number);
 
 /// Waits at most so long for the child's end; 1 and its wait status when it has ended, else 0.
+///
+/// The status is -1 when somebody else in this process has reaped the child.
 int qemu_host_wait(struct qemu_host_child *child, int milliseconds, int *status);
 
 /// The end of what the child printed, at most `size` bytes; returns how many.

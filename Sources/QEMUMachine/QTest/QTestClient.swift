@@ -148,7 +148,7 @@ final class QTestClient: Sendable {
     to command: QTestCommand, _ state: inout State
   ) throws(QTestFailure) -> UInt64 {
     var looked = 0
-    let start = MonotonicClock.milliseconds
+    var start = MonotonicClock.milliseconds
     while true {
       let line = state.received.lowerBound
       let unseen = (line + looked)..<state.received.upperBound
@@ -159,11 +159,12 @@ final class QTestClient: Sendable {
         }
         return value
       }
+      // A whole line is there within a moment of its first byte, which itself may take long.
+      if looked == 0 && !state.received.isEmpty { start = MonotonicClock.milliseconds }
       looked = state.received.count
       guard looked < Self.lineByteCountMax else {
         throw malformed(command, state.received, &state)
       }
-      // A whole line is there within a moment of its first byte; the first may take long.
       let limit = looked == 0 ? state.replyTimeout : Self.lineTimeout
       let left = limit - (MonotonicClock.milliseconds - start)
       guard left > 0, wait(for: POLLIN, milliseconds: left) else {
