@@ -108,6 +108,38 @@ extension QEMUMachineTests {
       #expect(nothing.read(UInt32.self, at: 0) != 0x10)
     }
 
+    @Test func `DMA and message interrupts pass a VT-d unit that is off`() throws {
+      let bench = try EduBench { $0.hasIOMMU = true }
+      bench.device.enableBusMastering()
+      let interrupt = try bench.device.enableMSI()
+      bench.registers.write(1 as UInt32, at: 0x60)
+      try interrupt.wait(nanoseconds: 5_000_000_000)
+      #expect(bench.machine.interruptPage.count == 4096)
+      var buffer = try StreamingBuffer(byteCount: 8, for: bench.device.dma)
+      var span = buffer.mutableBytes
+      span.storeBytes(of: 0x0123_4567_89ab_cdef, toByteOffset: 0, as: UInt64.self)
+      let source = try buffer.map(ToDevice.self, for: bench.device.dma).get()
+      try bench.toDevice(source.address, 8)
+      let written = bytes(source.unmap())
+      let empty = try StreamingBuffer(byteCount: 8, for: bench.device.dma)
+      let destination = try empty.map(FromDevice.self, for: bench.device.dma).get()
+      try bench.fromDevice(destination.address, 8)
+      #expect(bytes(destination.unmap()) == written)
+    }
+
+    @Test func `network and USB controllers start with what they need`() throws {
+      var configuration = QEMUMachine.Configuration(devices: [
+        .other("e1000,netdev=net,romfile="), .other("pci-ohci,id=usb"),
+      ])
+      configuration.arguments = ["-netdev", "user,id=net", "-device", "usb-kbd,bus=usb.0"]
+      let machine = try QEMUMachine(configuration)
+      let classes = (0..<2).map { index in
+        machine.pci.readConfiguration(UInt32.self, machine.address(of: index), at: 8) >> 8
+      }
+      #expect(classes == [0x02_0000, 0x0c_0310])
+      #expect(machine.failure == nil)
+    }
+
     @Test func `posted writes cost no round trip, and arrive in order`() throws {
       let bench = try EduBench()
       let before = bench.machine.roundTripCount
