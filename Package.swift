@@ -43,7 +43,7 @@ let package = Package(
   targets: [
     .target(name: "DMASupport"),
     .target(name: "DMA", dependencies: ["DMASupport"], swiftSettings: embeddable),
-    .target(name: "DMAMapping", dependencies: ["DMA"], swiftSettings: embeddable),
+    .target(name: "DMAMapping", dependencies: ["DMA", "DMASupport"], swiftSettings: embeddable),
     .target(name: "PCI", dependencies: ["DMA"], swiftSettings: embeddable),
     .target(name: "CSimulatedHost"),
     // RAM that is memory of this process, for every machine that has such RAM.
@@ -71,6 +71,10 @@ let package = Package(
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
     .testTarget(
       name: "DMATests", dependencies: ["DMA", "DMAMapping", "SimulatedMachine", "TestSupport"],
+      swiftSettings: common),
+    .testTarget(
+      name: "DMAMappingTests",
+      dependencies: ["DMA", "DMAMapping", "DMASupport", "PCI", "SimulatedMachine", "TestSupport"],
       swiftSettings: common),
     .testTarget(
       name: "MisuseTests", dependencies: ["DMA", "TestSupport"], exclude: ["Programs"],

@@ -5,6 +5,14 @@
 #if DMA_HAS_THREADS
 
 #include <pthread.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// From linux/membarrier.h, which not every C library's headers bring along.
+#define DMA_MEMBARRIER_PRIVATE_EXPEDITED (1 << 3)
+#define DMA_MEMBARRIER_REGISTER_PRIVATE_EXPEDITED (1 << 4)
+#endif
 
 __thread struct dma_thread_state dma_thread_state_current;
 
@@ -22,7 +30,25 @@ static void release_slot(void *value) {
   dma_thread_state_current.slot = 0;
 }
 
-static void make_key(void) { pthread_key_create(&exit_key, release_slot); }
+uint32_t dma_fence_is_asymmetric;
+
+static void make_key(void) {
+  pthread_key_create(&exit_key, release_slot);
+#if defined(__linux__) && defined(SYS_membarrier)
+  // A kernel without it, or a sandbox that forbids it: both sides fence for themselves.
+  dma_fence_is_asymmetric = syscall(SYS_membarrier, DMA_MEMBARRIER_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+#endif
+}
+
+void dma_fence_heavy(void) {
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#if defined(__linux__) && defined(SYS_membarrier)
+  if (dma_fence_is_asymmetric) {
+    syscall(SYS_membarrier, DMA_MEMBARRIER_PRIVATE_EXPEDITED, 0, 0);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  }
+#endif
+}
 
 uint32_t dma_thread_slot_claim(void) {
   dma_thread_state_current.slot_tried = 1;
@@ -45,6 +71,9 @@ uint32_t dma_thread_slot_claim(void) {
 }
 
 #else
+
+// One core sees its own stores in order. A port with more cores makes both sides full fences.
+void dma_fence_heavy(void) { __asm__ volatile("" ::: "memory"); }
 
 // No threads: one core, one state. A port with more cores gives each its own and says so here.
 struct dma_thread_state dma_thread_state_current;

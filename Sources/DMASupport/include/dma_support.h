@@ -134,6 +134,30 @@ DMA_INLINE uint32_t dma_thread_slot(void) {
 /// The calling thread's slot if it has claimed one; 0 otherwise. Never claims.
 DMA_INLINE uint32_t dma_thread_slot_claimed(void) { return dma_thread_state_current.slot; }
 
+// MARK: A fence whose cost is all on one side.
+//
+// Two parties each write their own flag, then read the other's. Both sides need a full fence, or
+// both may miss the other. Where one side runs millions of times for each time of the other, the
+// rare side can pay for both: membarrier(2) makes every thread of the process execute a fence.
+
+#if DMA_HAS_THREADS
+/// Not zero once the process is registered for membarrier; decided before any slot is known.
+extern uint32_t dma_fence_is_asymmetric;
+#endif
+
+/// The frequent side: nothing but a compiler barrier where the rare side fences for it. The caller
+/// has called dma_thread_slot().
+DMA_INLINE void dma_fence_light(void) {
+#if DMA_HAS_THREADS
+  if (__builtin_expect(dma_fence_is_asymmetric == 0, 0)) __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+  __asm__ volatile("" ::: "memory");
+}
+
+/// The rare side: after it, every other thread has seen what was written before it, or has written
+/// what it had in flight. Microseconds.
+void dma_fence_heavy(void);
+
 DMA_INLINE uint32_t dma_context_lock_depth(void) { return dma_thread_state_current.lock_depth; }
 DMA_INLINE uint32_t dma_context_interrupt_depth(void) { return dma_thread_state_current.interrupt_depth; }
 DMA_INLINE void dma_context_enter_lock(void) { dma_thread_state_current.lock_depth += 1; }
