@@ -69,13 +69,13 @@ nonisolated(unsafe) private let directOperations: UnsafePointer<MappingOperation
   return unsafe UnsafePointer(table)
 }()
 
-private func device(_ core: UnsafeMutableRawPointer) -> UnsafeMutablePointer<DMADeviceCore> {
+func device(_ core: UnsafeMutableRawPointer) -> UnsafeMutablePointer<DMADeviceCore> {
   // SAFETY: what every function of the table is called with.
   unsafe core.assumingMemoryBound(to: DMADeviceCore.self)
 }
 
 /// The narrowest mask that covers an address.
-private func roundedToMask(_ address: UInt64) -> UInt64 {
+func roundedToMask(_ address: UInt64) -> UInt64 {
   address == 0 ? 1 : UInt64.max >> UInt64(address.leadingZeroBitCount)
 }
 
@@ -99,7 +99,7 @@ private func mapDirect(
   return DMAStatus.success.rawValue
 }
 
-private func scatterEntries(
+func scatterEntries(
   _ entries: UnsafeMutableRawPointer
 ) -> UnsafeMutablePointer<ScatterEntry> {
   // SAFETY: what the table's scatter functions are called with.
@@ -136,7 +136,7 @@ private func mapScatterDirect(
   return DMAStatus.success.rawValue
 }
 
-private func maintainScatter(
+func maintainScatter(
   _ core: UnsafeMutableRawPointer, _ entries: UnsafeMutablePointer<ScatterEntry>, _ count: Int,
   _ traits: MappingTraits
 ) {
@@ -151,7 +151,7 @@ private func maintainScatter(
 ///
 /// To the device: what the CPU wrote must reach memory, also for memory the device will write, or
 /// a dirty line is written back over it later. To the CPU: lines read meanwhile are dropped.
-private func maintain(
+func maintain(
   _ core: UnsafeMutableRawPointer, _ cpuAddress: UInt, _ byteCount: Int, _ traits: MappingTraits
 ) {
   let platform = unsafe device(core).pointee.platform
@@ -167,7 +167,7 @@ private func maintain(
     platform.pointee.context, cpuAddress, byteCount, operation.rawValue)
 }
 
-private func allocateDirect(
+func allocateDirect(
   _ core: UnsafeMutableRawPointer, _ byteCount: Int, _ numbers: UnsafeMutablePointer<UInt64>
 ) -> Int32 {
   let core = unsafe device(core)

@@ -1,0 +1,209 @@
+public import DMA
+internal import Synchronization
+
+/// An address space behind an IOMMU, for one device or for all devices of a bus (R95).
+///
+/// Each mapping gets bus addresses and table entries of its own for as long as it lives (R3, R4):
+/// what is not mapped, a device cannot reach. Entries carry the permission that the direction
+/// allows (R77). Attach the devices, then give `mapping` to their `DMADevice`s.
+@safe
+public final class IOMMUDomain {
+  /// When the IOMMU is told to forget what was unmapped.
+  public enum Invalidation: Sendable {
+    /// At each unmap: after it the device reaches nothing.
+    case strict
+    /// For many unmaps at once: up to 256 ranges for each thread, or `nanoseconds` after the
+    /// first.
+    ///
+    /// Until then a device can still reach memory that is the CPU's again, and its bus addresses
+    /// are not given out again. Time passes on the platform's clock, which is looked at when
+    /// something is unmapped and by `flushIfDue()`.
+    case deferred(nanoseconds: UInt64 = 10_000_000)
+  }
+
+  /// How a domain is set up.
+  public struct Options {
+    /// Strict unless said otherwise.
+    public var invalidation = Invalidation.strict
+    /// The highest bus address to use, where the domain's window ends before what the unit
+    /// translates.
+    public var lastAddress = UInt64.max
+    /// Whether devices that reach beyond 4 GiB get addresses below as long as there are any:
+    /// some hardware fails with wide ones.
+    public var prefersAddressesBelow4GiB = true
+    /// Whether threads keep freed addresses at hand.
+    public var cachesAddresses = true
+    /// Who hears of notices.
+    public var notices: MappingNoticeReceiver? = nil
+
+    public init() {}
+  }
+
+  private let platform: Platform
+  private var owner: DomainOwner?
+  private let state: UnsafeMutablePointer<DomainState>
+
+  /// An empty address space.
+  ///
+  /// - Throws: `DMAError.outOfMemory` (a retry can help); `DMAError.machine` when the unit has no
+  ///   domain left or does not answer.
+  public init(
+    platform: Platform, unit: IOMMUUnit, options: Options = Options()
+  ) throws(DMAError) {
+    let owner = try unsafe DomainOwner(platform.unsafeCore, unit, options)
+    self.platform = platform
+    unsafe self.state = owner.state
+    self.owner = owner
+  }
+
+  deinit {
+    // Before the platform: the last one to hold the domain gives memory back to it.
+    owner = nil
+  }
+
+  /// What devices are made with.
+  public var mapping: DMAMapping {
+    unsafe DMAMapping(
+      name: "iommu", operations: iommuOperations, context: UnsafeMutableRawPointer(state),
+      owner: owner)
+  }
+
+  /// Lets a device's accesses go through this domain from now on.
+  ///
+  /// - Parameter requester: as the bus names it: bus, device and function in 8, 5 and 3 bits.
+  /// - Throws: `DMAError.outOfMemory`; `DMAError.machine` when the unit does not answer.
+  public func attach(requester: UInt16) throws(DMAError) {
+    var numbers = DMAStatusNumbers()
+    // SAFETY: the unit outlives the domain; room for three words.
+    let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+      unsafe state.pointee.unitOperations.pointee.attach(
+        state.pointee.unitContext, state.pointee.id, requester, pointer)
+    }
+    guard status == 0 else { throw DMAError(status: DMAStatus(rawValue: status), numbers: numbers) }
+  }
+
+  /// Refuses a device's accesses from now on.
+  ///
+  /// - Throws: `DMAError.machine` when the unit does not answer.
+  public func detach(requester: UInt16) throws(DMAError) {
+    var numbers = DMAStatusNumbers()
+    // SAFETY: as in attach.
+    let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+      unsafe state.pointee.unitOperations.pointee.detach(
+        state.pointee.unitContext, state.pointee.id, requester, pointer)
+    }
+    guard status == 0 else { throw DMAError(status: DMAStatus(rawValue: status), numbers: numbers) }
+  }
+
+  /// Takes bus addresses out of use for good: windows of other devices on the bus, for one.
+  ///
+  /// Reserve before the first mapping.
+  public func reserve(_ addresses: ClosedRange<UInt64>) {
+    unsafe state.pointee.space.reserve(addresses)
+  }
+
+  /// Makes everything unreachable that was unmapped, and its addresses free.
+  ///
+  /// From ordinary code.
+  public func flush() { unsafe state.pointee.queue.flush(state) }
+
+  /// The same, when the oldest unmapped range has waited for its time.
+  public func flushIfDue() { unsafe state.pointee.queue.flushIfDue(state) }
+}
+
+extension IOMMUDomain {
+  /// Its number, as it stands in fault records.
+  public var id: UInt32 { unsafe state.pointee.id }
+
+  /// Table levels: 3 or 4, for those who walk the table.
+  public var tableLevels: Int { unsafe state.pointee.table.levels }
+
+  /// Where the root table lies, for those who walk the table.
+  public var rootTable: PhysicalAddress {
+    PhysicalAddress(rawValue: unsafe state.pointee.table.rootPhysicalAddress)
+  }
+
+  /// Entries a device can use now (R3); counted by walking the table.
+  public var validEntryCount: Int { unsafe state.pointee.table.countEntries() }
+
+  /// Pages of memory that the tables take.
+  public var tablePageCount: Int { unsafe state.pointee.table.tablePageCount }
+
+  /// Bus pages that are mapped, waiting for a flush, kept by threads, or reserved.
+  public var takenPageCount: Int { unsafe state.pointee.space.takenPageCount }
+
+  /// Ranges that were unmapped and wait for a flush.
+  public var waitingRangeCount: Int { unsafe state.pointee.queue.rangeCount }
+
+  /// Whether addresses below 4 GiB ran out, and devices that can get wider ones.
+  public var usesWideAddresses: Bool { unsafe state.pointee.isWide.load(ordering: .relaxed) }
+
+  /// How often the unit was told to forget a range, and the whole domain.
+  public var invalidationCounts: (ranges: Int, domains: Int) {
+    unsafe (
+      state.pointee.rangeInvalidations.load(ordering: .relaxed),
+      state.pointee.domainInvalidations.load(ordering: .relaxed)
+    )
+  }
+
+  /// Pages that are never used again because the unit did not forget them.
+  public var abandonedPageCount: Int {
+    unsafe state.pointee.abandonedPages.load(ordering: .relaxed)
+  }
+}
+
+// SAFETY: the state is made for use from any thread; the owner changes only at the end.
+extension IOMMUDomain: @unchecked Sendable {}
+
+/// What devices keep instead of the domain object: it does not hold the platform.
+@safe
+private final class DomainOwner {
+  let state: UnsafeMutablePointer<DomainState>
+  private let unit: AnyObject
+  private let notices: AnyObject?
+
+  init(
+    _ platform: UnsafeMutablePointer<PlatformCore>, _ unit: IOMMUUnit,
+    _ options: IOMMUDomain.Options
+  ) throws(DMAError) {
+    let table = try unsafe IOPageTable(
+      platform: platform, levels: unit.levels, isCoherent: unit.walksCoherently)
+    var numbers = DMAStatusNumbers()
+    // SAFETY: the unit is valid while its owner is held.
+    let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+      unsafe unit.operations.pointee.beginDomain(
+        unit.context, table.rootPhysicalAddress, UInt32(unit.levels), pointer)
+    }
+    guard status == 0 else { throw DMAError(status: DMAStatus(rawValue: status), numbers: numbers) }
+    let last = min(unit.lastAddress, options.lastAddress)
+    let space = IOVASpace(last: last, isCaching: options.cachesAddresses)
+    if let reserved = unit.reserved { space.reserve(reserved) }
+    let isDeferred: Bool
+    let interval: UInt64
+    switch options.invalidation {
+    case .strict: (isDeferred, interval) = (false, 0)
+    case .deferred(let nanoseconds): (isDeferred, interval) = (true, nanoseconds)
+    }
+    let state = UnsafeMutablePointer<DomainState>.allocate(capacity: 1)
+    unsafe state.initialize(
+      to: DomainState(
+        platform: platform, space: space, table: table, unitOperations: unit.operations,
+        unitContext: unit.context, id: UInt32(truncatingIfNeeded: numbers.first),
+        pageBound: IOVASpace.end(last: last), isDeferred: isDeferred,
+        cachesAbsentEntries: unit.cachesAbsentEntries, flushInterval: interval,
+        notices: NoticeSink(options.notices ?? MappingNoticeReceiver()),
+        isWide: Atomic(!options.prefersAddressesBelow4GiB)))
+    unsafe self.state = state
+    self.unit = unit.owner
+    self.notices = options.notices?.owner
+  }
+
+  deinit {
+    // The unit forgets the domain before its tables become ordinary memory again.
+    let status = unsafe state.pointee.unitOperations.pointee.endDomain(
+      state.pointee.unitContext, state.pointee.id)
+    guard status == DMAStatus.success.rawValue else { return }
+    unsafe state.deinitialize(count: 1)
+    unsafe state.deallocate()
+  }
+}

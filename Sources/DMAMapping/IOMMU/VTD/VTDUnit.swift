@@ -1,0 +1,217 @@
+public import DMA
+internal import DMASupport
+
+/// An Intel VT-d remapping unit, driven through its registers (VT-d specification, legacy mode).
+///
+/// Making it turns translation on: a device then reaches memory only after its requester number
+/// was attached to an `IOMMUDomain`. Works on hardware, on QEMU's `intel-iommu` and on simulated
+/// registers alike. Any thread.
+@safe
+public final class VTDUnit {
+  private let platform: Platform
+  private var owner: VTDOwner?
+  private let state: UnsafeMutablePointer<VTDState>
+
+  /// How a unit is driven.
+  public struct Options: Sendable {
+    /// Whether invalidations go through the unit's queue where it has one, instead of registers.
+    public var usesQueue = true
+    /// Table levels to use; nil: four where the unit has them, else three.
+    public var tableLevels: Int? = nil
+
+    public init() {}
+  }
+
+  /// Takes a unit over and turns translation on.
+  ///
+  /// - Parameter registers: 4 KiB or more.
+  /// - Throws: `DMAError.machine(code: 19)` when no unit answers or it cannot translate with the
+  ///   levels wanted; `.timedOut` when it does not do what it is told; `.outOfMemory`.
+  public init(
+    registers: RegisterWindow, platform: Platform, options: Options = Options()
+  ) throws(DMAError) {
+    let owner = try unsafe VTDOwner(registers, platform.unsafeCore, options)
+    self.platform = platform
+    unsafe state = owner.state
+    self.owner = owner
+  }
+
+  deinit {
+    // Before the platform: the last one to hold the unit gives memory back to it.
+    owner = nil
+  }
+
+  /// What domains are made with.
+  public var unit: IOMMUUnit {
+    guard let owner else { preconditionFailure("the owner goes with this object only") }
+    let capabilities = unsafe state.pointee.capabilities
+    return unsafe IOMMUUnit(
+      operations: vtdOperations, context: UnsafeMutableRawPointer(state), owner: owner,
+      levels: owner.levels, lastAddress: 1 << UInt64(capabilities.addressBits) - 1,
+      walksCoherently: capabilities.isCoherent,
+      cachesAbsentEntries: capabilities.isCachingMode || capabilities.needsWriteBufferFlush,
+      // Writes there are interrupts and never translated.
+      reserved: 0xfee0_0000...0xfeef_ffff)
+  }
+
+  /// Invalidations asked of the hardware so far.
+  public var invalidationCount: Int {
+    unsafe state.pointee.lock.withLock { unsafe state.pointee.commandCount }
+  }
+
+  /// Whether translation is on.
+  public var isTranslating: Bool {
+    unsafe state.pointee.registers.read(UInt32.self, at: VTDRegister.globalStatus)
+      & VTDRegister.translationEnable != 0
+  }
+
+  /// Takes the accesses that were refused since the last call (R78).
+  ///
+  /// - Parameter body: called with each, in the order of the unit's records.
+  /// - Returns: whether the unit lost some because its records were full.
+  @discardableResult
+  public func takeFaults(_ body: (IOMMUFault) -> Void) -> Bool {
+    let registers = unsafe state.pointee.registers
+    let capabilities = unsafe state.pointee.capabilities
+    let count = capabilities.faultRecordCount
+    let status = registers.read(UInt32.self, at: VTDRegister.faultStatus)
+    // The oldest record comes first.
+    let first = Int(status >> 8 & 0xff)
+    for step in 0..<count {
+      let offset = capabilities.faultRecordsOffset + (first + step) % count * 16
+      let high = registers.read(UInt64.self, at: offset + 8)
+      guard high >> 63 != 0 else { continue }
+      let low = registers.read(UInt64.self, at: offset)
+      // Clearing the record before it is handed out: the same access may be refused again.
+      registers.write(UInt32(1) << 31, at: offset + 12)
+      body(
+        IOMMUFault(
+          requester: UInt16(truncatingIfNeeded: high), address: low & ~4095,
+          isWrite: high >> 62 & 1 == 0, code: UInt8(truncatingIfNeeded: high >> 32)))
+    }
+    guard status & VTDRegister.faultOverflow != 0 else { return false }
+    registers.write(VTDRegister.faultOverflow, at: VTDRegister.faultStatus)
+    return true
+  }
+}
+
+// SAFETY: the state has a lock; the owner changes only at the end.
+extension VTDUnit: @unchecked Sendable {}
+
+/// What domains keep instead of the unit object: it does not hold the platform.
+@safe
+private final class VTDOwner {
+  let state: UnsafeMutablePointer<VTDState>
+  let levels: Int
+
+  init(
+    _ registers: RegisterWindow, _ platform: UnsafeMutablePointer<PlatformCore>,
+    _ options: VTDUnit.Options
+  ) throws(DMAError) {
+    let capabilities = VTDCapabilities(
+      capability: registers.read(at: VTDRegister.capability),
+      extended: registers.read(at: VTDRegister.extendedCapability))
+    let version = registers.read(UInt32.self, at: VTDRegister.version)
+    guard version != 0, version != .max, capabilities.capability != .max else {
+      throw .machine(code: 19)
+    }
+    let offered = capabilities.supportedLevels
+    let levels = options.tableLevels ?? (offered & 4 != 0 ? 4 : 3)
+    guard levels == 3 && offered & 2 != 0 || levels == 4 && offered & 4 != 0 else {
+      throw .machine(code: 19)
+    }
+    self.levels = levels
+    let state = UnsafeMutablePointer<VTDState>.allocate(capacity: 1)
+    do throws(DMAError) {
+      let fresh = try unsafe VTDState(
+        platform: platform, registers: registers, capabilities: capabilities)
+      unsafe state.initialize(to: fresh)
+    } catch {
+      unsafe state.deallocate()
+      throw error
+    }
+    do throws(DMAError) {
+      try unsafe state.pointee.start(usesQueue: options.usesQueue)
+    } catch {
+      if unsafe state.pointee.stop() { unsafe state.deinitialize(count: 1) }
+      unsafe state.deallocate()
+      throw error
+    }
+    unsafe self.state = state
+  }
+
+  deinit {
+    // A unit that does not stop may still walk its tables: they stay.
+    if unsafe state.pointee.stop() { unsafe state.deinitialize(count: 1) }
+    unsafe state.deallocate()
+  }
+}
+
+// Made once and never freed: domains point to it. An immutable table of functions.
+nonisolated(unsafe) private let vtdOperations: UnsafePointer<IOMMUUnitOperations> = {
+  let table = UnsafeMutablePointer<IOMMUUnitOperations>.allocate(capacity: 1)
+  // SAFETY: freshly allocated for one table.
+  unsafe table.initialize(
+    to: IOMMUUnitOperations(
+      beginDomain: { context, root, levels, numbers in
+        let state = unsafe unit(context)
+        let id = unsafe state.pointee.lock.withLock {
+          unsafe state.pointee.beginDomain(root, levels)
+        }
+        // ENOSPC: all domain numbers are taken.
+        unsafe numbers[0] = UInt64(id ?? 28)
+        return (id == nil ? DMAStatus.machine : .success).rawValue
+      },
+      endDomain: { context, domain in
+        let state = unsafe unit(context)
+        return status(
+          unsafe state.pointee.lock.withLock { unsafe state.pointee.endDomain(domain) })
+      },
+      attach: { context, domain, requester, numbers in
+        unsafe changeContext(context, numbers) { unit in
+          unsafe unit.pointee.setContext(requester, domain: domain)
+        }
+      },
+      detach: { context, domain, requester, numbers in
+        unsafe changeContext(context, numbers) { unit in
+          unsafe unit.pointee.clearContext(requester, of: domain)
+        }
+      },
+      invalidateRange: { context, domain, address, byteCount, withTables in
+        let state = unsafe unit(context)
+        return status(
+          unsafe state.pointee.lock.withLock {
+            unsafe state.pointee.invalidate(
+              domain, first: address >> 12, count: byteCount >> 12, withTables: withTables != 0)
+          })
+      },
+      invalidateDomain: { context, domain in
+        let state = unsafe unit(context)
+        return status(
+          unsafe state.pointee.lock.withLock {
+            unsafe state.pointee.invalidateTranslations(.domain(domain))
+          })
+      }))
+  return unsafe UnsafePointer(table)
+}()
+
+private func unit(_ context: UnsafeMutableRawPointer) -> UnsafeMutablePointer<VTDState> {
+  // SAFETY: what every function of the table is called with.
+  unsafe context.assumingMemoryBound(to: VTDState.self)
+}
+
+private func status(_ isDone: Bool) -> Int32 {
+  (isDone ? DMAStatus.success : .machine).rawValue
+}
+
+private func changeContext(
+  _ context: UnsafeMutableRawPointer, _ numbers: UnsafeMutablePointer<UInt64>,
+  _ change: (UnsafeMutablePointer<VTDState>) -> DMAStatus
+) -> Int32 {
+  let state = unsafe unit(context)
+  let status = unsafe state.pointee.lock.withLock { unsafe change(state) }
+  // ETIMEDOUT for a unit that does not answer, bytes for memory that is missing.
+  unsafe numbers[0] = status == .machine ? 110 : 4096
+  unsafe numbers[1] = .max
+  return status.rawValue
+}
