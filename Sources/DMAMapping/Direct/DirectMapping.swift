@@ -46,7 +46,8 @@ nonisolated(unsafe) private let directOperations: UnsafePointer<MappingOperation
         return DMAStatus.success.rawValue
       },
       allocateCoherent: { core, byteCount, numbers in
-        unsafe allocateDirect(core, byteCount, numbers)
+        unsafe allocateReachable(
+          core, byteCount, numbers, offset: device(core).pointee.directOffset)
       },
       freeCoherent: { core, _, cpuAddress, physicalAddress, byteCount in
         let platform = unsafe device(core).pointee.platform
@@ -167,12 +168,13 @@ func maintain(
     platform.pointee.context, cpuAddress, byteCount, operation.rawValue)
 }
 
-func allocateDirect(
-  _ core: UnsafeMutableRawPointer, _ byteCount: Int, _ numbers: UnsafeMutablePointer<UInt64>
+/// Coherent memory that the device reaches without translation.
+func allocateReachable(
+  _ core: UnsafeMutableRawPointer, _ byteCount: Int, _ numbers: UnsafeMutablePointer<UInt64>,
+  offset: UInt64
 ) -> Int32 {
   let core = unsafe device(core)
   let platform = unsafe core.pointee.platform
-  let offset = unsafe core.pointee.directOffset
   let (limit, underflow) = unsafe core.pointee.coherentLimit.subtractingReportingOverflow(offset)
   guard !underflow else {
     // SAFETY: the caller gives room for three words.

@@ -7,6 +7,8 @@ import Testing
 /// One way to stand between a device and memory: the whole suite runs over each (R5).
 enum Setup: String, CaseIterable, Sendable, CustomTestStringConvertible {
   case direct
+  /// Everything is copied, also what the device reaches by itself.
+  case bounce
 
   var testDescription: String { rawValue }
 
@@ -15,9 +17,14 @@ enum Setup: String, CaseIterable, Sendable, CustomTestStringConvertible {
     try Bench(self, configuration)
   }
 
-  func mapping(_ platform: Platform) -> DMAMapping {
+  func mapping(_ platform: Platform) throws -> DMAMapping {
     switch self {
-    case .direct: DirectMapping.make(for: platform)
+    case .direct: return DirectMapping.make(for: platform)
+    case .bounce:
+      var options = BounceMapping.Options()
+      options.slotCount = 4096
+      options.isForced = true
+      return try BounceMapping(platform: platform, options: options).mapping
     }
   }
 }
@@ -34,7 +41,7 @@ final class Bench {
     machine = try SimulatedMachine(configuration)
     let address = try machine.attach(probe)
     device = try PCIDevice(
-      host: machine.pci, address: address, mapping: setup.mapping(machine.platform))
+      host: machine.pci, address: address, mapping: try setup.mapping(machine.platform))
     device.enableBusMastering()
   }
 
@@ -46,7 +53,7 @@ final class Bench {
     let probe = ProbeDevice()
     let address = try machine.attach(probe)
     let device = try PCIDevice(
-      host: machine.pci, address: address, mapping: setup.mapping(machine.platform))
+      host: machine.pci, address: address, mapping: try setup.mapping(machine.platform))
     device.enableBusMastering()
     return (device, probe)
   }
