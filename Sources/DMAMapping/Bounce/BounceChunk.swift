@@ -60,13 +60,11 @@ struct BounceChunk: ~Copyable {
     var numbers = DMAStatusNumbers()
     let byteCount = slotCount * BounceSlots.byteCount
     // SAFETY: the platform's own function with its own context; numbers has room for three words.
-    let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+    let status = unsafe numbers.withWords { pointer in
       unsafe platform.pointee.operations.allocatePages(
         platform.pointee.context, byteCount, BounceSlots.setByteCount, limit, 0, pointer)
     }
-    guard status == DMAStatus.success.rawValue else {
-      throw DMAError(status: DMAStatus(rawValue: status), numbers: numbers)
-    }
+    guard status == .success else { throw DMAError(status: status, numbers: numbers) }
     unsafe self.platform = platform
     cpuAddress = UInt(truncatingIfNeeded: numbers.first)
     physicalAddress = numbers.second

@@ -24,6 +24,10 @@ public final class BounceMapping {
     public var slotCountMax = 0
     /// Copies everything, also what the device reaches.
     public var isForced = false
+    /// Address bits that every copy keeps, besides those of its device: 2^k - 1 or 0.
+    ///
+    /// 4095 keeps the place within a page (R42), and costs up to a page of slots a mapping.
+    public var minimumAlignmentMask: UInt64 = 0
     /// Bus address minus physical address.
     public var offset: UInt64 = 0
     /// Who hears of notices.
@@ -50,32 +54,34 @@ public final class BounceMapping {
     public init() {}
   }
 
-  private let platform: Platform
-  private var owner: BounceOwner?
   private let state: UnsafeMutablePointer<BounceState>
+  private let noticeOwner: AnyObject?
 
   /// A pool and the mapping that uses it.
   ///
   /// - Throws: `DMAError.outOfMemory` when the machine has no such piece of memory below the limit;
-  ///   `.invalidAlignment` for a number of areas that is no power of two, `.emptyRequest` for no
-  ///   slots.
+  ///   `.invalidAlignment` for a number of areas that is no power of two, or for a mask with holes;
+  ///   `.emptyRequest` for no slots.
   public init(platform: Platform, options: Options = Options()) throws(DMAError) {
-    let owner = try unsafe BounceOwner(platform.unsafeCore, options)
-    self.platform = platform
-    unsafe state = owner.state
-    self.owner = owner
+    let fresh = try unsafe BounceState(platform: platform.unsafeCore, options)
+    unsafe PlatformCore.hold(platform.unsafeCore)
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(to: fresh)
+    noticeOwner = options.notices?.owner
   }
 
   deinit {
-    // Before the platform: the last one to hold the pool gives memory back to it.
-    owner = nil
+    let platform = unsafe state.pointee.platform
+    unsafe state.deinitialize(count: 1)
+    unsafe state.deallocate()
+    unsafe PlatformCore.drop(platform)
   }
 
   /// What devices are made with.
   public var mapping: DMAMapping {
     unsafe DMAMapping(
       name: "bounce", operations: bounceOperations, context: UnsafeMutableRawPointer(state),
-      owner: owner)
+      owner: self)
   }
 
   /// What the pool did and has.
@@ -85,26 +91,5 @@ public final class BounceMapping {
   public func resetHighWater() { unsafe state.pointee.resetHighWater() }
 }
 
-// SAFETY: the state is made for use from any thread; the owner changes only at the end.
+// SAFETY: the state is made for use from any thread.
 extension BounceMapping: @unchecked Sendable {}
-
-/// What devices keep instead of the mapping object: it does not hold the platform.
-@safe
-private final class BounceOwner {
-  let state: UnsafeMutablePointer<BounceState>
-  private let notices: AnyObject?
-
-  init(
-    _ platform: UnsafeMutablePointer<PlatformCore>, _ options: BounceMapping.Options
-  ) throws(DMAError) {
-    let fresh = try unsafe BounceState(platform: platform, options)
-    unsafe state = .allocate(capacity: 1)
-    unsafe state.initialize(to: fresh)
-    notices = options.notices?.owner
-  }
-
-  deinit {
-    unsafe state.deinitialize(count: 1)
-    unsafe state.deallocate()
-  }
-}

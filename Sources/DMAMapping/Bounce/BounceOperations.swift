@@ -89,7 +89,8 @@ private func state(_ core: UnsafeMutablePointer<DMADeviceCore>) -> UnsafeMutable
 
 private func byteCountMax(_ core: UnsafeMutablePointer<DMADeviceCore>) -> Int {
   let constraints = unsafe core.pointee.constraints
-  let most = BounceSlots.byteCountMax(alignmentMask: constraints.minimumAlignmentMask)
+  let most = unsafe BounceSlots.byteCountMax(
+    alignmentMask: constraints.minimumAlignmentMask | state(core).pointee.alignmentMask)
   return constraints.segmentBoundaryMask < UInt64(most)
     ? Int(constraints.segmentBoundaryMask) + 1 : most
 }
@@ -128,7 +129,7 @@ private func mapBounced(
   }
   let request = unsafe BounceSlots.Request(
     physicalAddress: direct, byteCount: byteCount,
-    alignmentMask: core.pointee.constraints.minimumAlignmentMask,
+    alignmentMask: core.pointee.constraints.minimumAlignmentMask | state.pointee.alignmentMask,
     boundaryMask: core.pointee.constraints.segmentBoundaryMask)
   let address = unsafe state.pointee.allocate(request, cpuAddress: cpuAddress)
   guard address != .max, let chunk = unsafe state.pointee.chunk(address) else {
@@ -260,7 +261,7 @@ private func mapBouncedList(
       // Nothing the device might have written is wanted.
       let undone = MappingTraits(traits.direction, attributes: Attribute.skipCPUSync)
       for mapped in 0..<index {
-        _ = unsafe withUnsafeMutablePointer(to: &ignored.first) { pointer in
+        _ = unsafe ignored.withWords { pointer in
           unsafe unmapBounced(
             core, entries[mapped].dmaAddress, entries[mapped].cpuAddress,
             entries[mapped].byteCount, undone, pointer)

@@ -11,6 +11,8 @@ struct BounceState: ~Copyable {
   let limit: UInt64
   let isForced: Bool
   let areaCount: Int
+  /// Address bits that every copy keeps.
+  let alignmentMask: UInt64
   /// The pool grows up to this many slots.
   let slotCountMax: Int
   let notices: NoticeSink
@@ -32,6 +34,10 @@ struct BounceState: ~Copyable {
     guard areaCount > 0, areaCount & (areaCount - 1) == 0, areaCount <= 1024 else {
       throw .invalidAlignment(areaCount, limit: 1024)
     }
+    let mask = options.minimumAlignmentMask
+    guard mask & (mask &+ 1) == 0 else {
+      throw .invalidAlignment(Int(truncatingIfNeeded: mask), limit: BounceSlots.setByteCount)
+    }
     guard options.slotCount > 0 else { throw .emptyRequest }
     guard options.slotCount <= 1 << 30 else {
       throw .tooLarge(
@@ -51,6 +57,7 @@ struct BounceState: ~Copyable {
     self.limit = limit.partialValue
     isForced = options.isForced
     self.areaCount = areaCount
+    alignmentMask = mask
     slotCountMax = options.slotCountMax
     notices = NoticeSink(options.notices ?? MappingNoticeReceiver())
     unsafe chunks = .allocate(capacity: Self.chunkCountMax)

@@ -22,6 +22,39 @@ struct DomainState: ~Copyable {
   let rangeInvalidations = Atomic<Int>(0)
   let domainInvalidations = Atomic<Int>(0)
   let abandonedPages = Atomic<Int>(0)
+
+  /// An empty table, made known to the unit.
+  init(
+    _ platform: UnsafeMutablePointer<PlatformCore>, _ unit: IOMMUUnit,
+    _ options: IOMMUDomain.Options
+  ) throws(DMAError) {
+    let table = try unsafe IOPageTable(
+      platform: platform, levels: unit.levels, isCoherent: unit.walksCoherently)
+    var numbers = DMAStatusNumbers()
+    // SAFETY: the unit is valid while its owner is held.
+    let status = unsafe numbers.withWords { pointer in
+      unsafe unit.operations.pointee.beginDomain(
+        unit.context, table.rootPhysicalAddress, UInt32(unit.levels), pointer)
+    }
+    guard status == .success else { throw DMAError(status: status, numbers: numbers) }
+    let last = min(unit.lastAddress, options.lastAddress)
+    let space = IOVASpace(last: last, isCaching: options.cachesAddresses)
+    if let reserved = unit.reserved { space.reserve(reserved) }
+    unsafe self.platform = platform
+    self.space = space
+    self.table = table
+    unsafe unitOperations = unit.operations
+    unsafe unitContext = unit.context
+    id = UInt32(truncatingIfNeeded: numbers.first)
+    pageBound = IOVASpace.end(last: last)
+    switch options.invalidation {
+    case .strict: (isDeferred, flushInterval) = (false, 0)
+    case .deferred(let nanoseconds): (isDeferred, flushInterval) = (true, nanoseconds)
+    }
+    cachesAbsentEntries = unit.cachesAbsentEntries
+    notices = NoticeSink(options.notices ?? MappingNoticeReceiver())
+    isWide = Atomic(!options.prefersAddressesBelow4GiB)
+  }
 }
 
 extension DomainState {

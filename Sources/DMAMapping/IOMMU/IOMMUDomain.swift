@@ -39,9 +39,9 @@ public final class IOMMUDomain {
     public init() {}
   }
 
-  private let platform: Platform
-  private var owner: DomainOwner?
   private let state: UnsafeMutablePointer<DomainState>
+  private let unitOwner: AnyObject
+  private let noticeOwner: AnyObject?
 
   /// An empty address space.
   ///
@@ -50,22 +50,30 @@ public final class IOMMUDomain {
   public init(
     platform: Platform, unit: IOMMUUnit, options: Options = Options()
   ) throws(DMAError) {
-    let owner = try unsafe DomainOwner(platform.unsafeCore, unit, options)
-    self.platform = platform
-    unsafe self.state = owner.state
-    self.owner = owner
+    let fresh = try unsafe DomainState(platform.unsafeCore, unit, options)
+    unsafe PlatformCore.hold(platform.unsafeCore)
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(to: fresh)
+    unitOwner = unit.owner
+    noticeOwner = options.notices?.owner
   }
 
   deinit {
-    // Before the platform: the last one to hold the domain gives memory back to it.
-    owner = nil
+    let platform = unsafe state.pointee.platform
+    // The unit forgets the domain before its tables become ordinary memory again. One that does
+    // not may still walk them: they stay.
+    let status = unsafe state.pointee.unitOperations.pointee.endDomain(
+      state.pointee.unitContext, state.pointee.id)
+    if status == DMAStatus.success.rawValue { unsafe state.deinitialize(count: 1) }
+    unsafe state.deallocate()
+    unsafe PlatformCore.drop(platform)
   }
 
   /// What devices are made with.
   public var mapping: DMAMapping {
     unsafe DMAMapping(
       name: "iommu", operations: iommuOperations, context: UnsafeMutableRawPointer(state),
-      owner: owner)
+      owner: self)
   }
 
   /// Lets a device's accesses go through this domain from now on.
@@ -75,11 +83,11 @@ public final class IOMMUDomain {
   public func attach(requester: UInt16) throws(DMAError) {
     var numbers = DMAStatusNumbers()
     // SAFETY: the unit outlives the domain; room for three words.
-    let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+    let status = unsafe numbers.withWords { pointer in
       unsafe state.pointee.unitOperations.pointee.attach(
         state.pointee.unitContext, state.pointee.id, requester, pointer)
     }
-    guard status == 0 else { throw DMAError(status: DMAStatus(rawValue: status), numbers: numbers) }
+    guard status == .success else { throw DMAError(status: status, numbers: numbers) }
   }
 
   /// Refuses a device's accesses from now on.
@@ -88,11 +96,11 @@ public final class IOMMUDomain {
   public func detach(requester: UInt16) throws(DMAError) {
     var numbers = DMAStatusNumbers()
     // SAFETY: as in attach.
-    let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+    let status = unsafe numbers.withWords { pointer in
       unsafe state.pointee.unitOperations.pointee.detach(
         state.pointee.unitContext, state.pointee.id, requester, pointer)
     }
-    guard status == 0 else { throw DMAError(status: DMAStatus(rawValue: status), numbers: numbers) }
+    guard status == .success else { throw DMAError(status: status, numbers: numbers) }
   }
 
   /// Takes bus addresses out of use for good: windows of other devices on the bus, for one.
@@ -152,58 +160,5 @@ extension IOMMUDomain {
   }
 }
 
-// SAFETY: the state is made for use from any thread; the owner changes only at the end.
+// SAFETY: the state is made for use from any thread.
 extension IOMMUDomain: @unchecked Sendable {}
-
-/// What devices keep instead of the domain object: it does not hold the platform.
-@safe
-private final class DomainOwner {
-  let state: UnsafeMutablePointer<DomainState>
-  private let unit: AnyObject
-  private let notices: AnyObject?
-
-  init(
-    _ platform: UnsafeMutablePointer<PlatformCore>, _ unit: IOMMUUnit,
-    _ options: IOMMUDomain.Options
-  ) throws(DMAError) {
-    let table = try unsafe IOPageTable(
-      platform: platform, levels: unit.levels, isCoherent: unit.walksCoherently)
-    var numbers = DMAStatusNumbers()
-    // SAFETY: the unit is valid while its owner is held.
-    let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
-      unsafe unit.operations.pointee.beginDomain(
-        unit.context, table.rootPhysicalAddress, UInt32(unit.levels), pointer)
-    }
-    guard status == 0 else { throw DMAError(status: DMAStatus(rawValue: status), numbers: numbers) }
-    let last = min(unit.lastAddress, options.lastAddress)
-    let space = IOVASpace(last: last, isCaching: options.cachesAddresses)
-    if let reserved = unit.reserved { space.reserve(reserved) }
-    let isDeferred: Bool
-    let interval: UInt64
-    switch options.invalidation {
-    case .strict: (isDeferred, interval) = (false, 0)
-    case .deferred(let nanoseconds): (isDeferred, interval) = (true, nanoseconds)
-    }
-    let state = UnsafeMutablePointer<DomainState>.allocate(capacity: 1)
-    unsafe state.initialize(
-      to: DomainState(
-        platform: platform, space: space, table: table, unitOperations: unit.operations,
-        unitContext: unit.context, id: UInt32(truncatingIfNeeded: numbers.first),
-        pageBound: IOVASpace.end(last: last), isDeferred: isDeferred,
-        cachesAbsentEntries: unit.cachesAbsentEntries, flushInterval: interval,
-        notices: NoticeSink(options.notices ?? MappingNoticeReceiver()),
-        isWide: Atomic(!options.prefersAddressesBelow4GiB)))
-    unsafe self.state = state
-    self.unit = unit.owner
-    self.notices = options.notices?.owner
-  }
-
-  deinit {
-    // The unit forgets the domain before its tables become ordinary memory again.
-    let status = unsafe state.pointee.unitOperations.pointee.endDomain(
-      state.pointee.unitContext, state.pointee.id)
-    guard status == DMAStatus.success.rawValue else { return }
-    unsafe state.deinitialize(count: 1)
-    unsafe state.deallocate()
-  }
-}

@@ -149,9 +149,10 @@ private func free(
   _ physicalAddress: UInt64, _ byteCount: Int
 ) {
   var numbers = DMAStatusNumbers()
-  let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+  let status = unsafe numbers.withWords { pointer in
     unsafe DomainState.unmap(
-      domain(core), address >> 12, UInt64(byteCount / 4096), isDeferred: false, pointer)
+      domain(core), address >> 12, UInt64(byteCount / 4096), isDeferred: false, pointer
+    ).rawValue
   }
   precondition(status == .success, "coherent memory is freed as it was allocated")
   // A device may still reach it: nobody else gets it.

@@ -9,23 +9,18 @@ enum Setup: String, CaseIterable, Sendable, CustomTestStringConvertible {
   case direct
   /// Everything is copied, also what the device reaches by itself.
   case bounce
+  /// Behind a VT-d unit that forgets at each unmap.
+  case iommuStrict = "IOMMU, strict"
+  /// Behind a VT-d unit that forgets for many unmaps at once.
+  case iommuDeferred = "IOMMU, deferred"
 
   var testDescription: String { rawValue }
+
+  var hasIOMMU: Bool { self == .iommuStrict || self == .iommuDeferred }
 
   /// A machine with one probe device behind this mapping.
   func make(_ configuration: SimulatedMachine.Configuration = .init()) throws -> Bench {
     try Bench(self, configuration)
-  }
-
-  func mapping(_ platform: Platform) throws -> DMAMapping {
-    switch self {
-    case .direct: return DirectMapping.make(for: platform)
-    case .bounce:
-      var options = BounceMapping.Options()
-      options.slotCount = 4096
-      options.isForced = true
-      return try BounceMapping(platform: platform, options: options).mapping
-    }
   }
 }
 
@@ -34,27 +29,70 @@ final class Bench {
   let machine: SimulatedMachine
   let probe = ProbeDevice()
   let device: PCIDevice
-  private let setup: Setup
+  private let bus: BenchBus
 
   init(_ setup: Setup, _ configuration: SimulatedMachine.Configuration) throws {
-    self.setup = setup
+    var configuration = configuration
+    if setup.hasIOMMU { configuration.iommu = .vtd() }
     machine = try SimulatedMachine(configuration)
-    let address = try machine.attach(probe)
-    device = try PCIDevice(
-      host: machine.pci, address: address, mapping: try setup.mapping(machine.platform))
-    device.enableBusMastering()
+    bus = try BenchBus(setup, machine)
+    device = try bus.plugIn(probe)
   }
 
   var platform: Platform { machine.platform }
   var dma: DMADevice { device.dma }
+  /// What translates, where something does.
+  var domain: IOMMUDomain? { bus.domain }
+  var unit: VTDUnit? { bus.unit }
 
   /// One more device of the same kind on the same machine.
   func anotherDevice() throws -> (PCIDevice, ProbeDevice) {
     let probe = ProbeDevice()
+    return (try bus.plugIn(probe), probe)
+  }
+}
+
+/// What all devices of a bench share.
+private struct BenchBus {
+  let machine: SimulatedMachine
+  let mapping: DMAMapping
+  var unit: VTDUnit? = nil
+  var domain: IOMMUDomain? = nil
+
+  init(_ setup: Setup, _ machine: SimulatedMachine) throws {
+    self.machine = machine
+    let platform = machine.platform
+    switch setup {
+    case .direct: mapping = DirectMapping.make(for: platform)
+    case .bounce: mapping = try Self.lowBounce(platform)
+    case .iommuStrict, .iommuDeferred:
+      let unit = try VTDUnit(registers: #require(machine.iommuRegisters), platform: platform)
+      var options = IOMMUDomain.Options()
+      if setup == .iommuDeferred { options.invalidation = .deferred() }
+      let domain = try IOMMUDomain(platform: platform, unit: unit.unit, options: options)
+      mapping = domain.mapping
+      self.unit = unit
+      self.domain = domain
+    }
+  }
+
+  /// A pool as low as the machine has memory, whose copies keep their place in a page.
+  private static func lowBounce(_ platform: Platform) throws -> DMAMapping {
+    var options = BounceMapping.Options()
+    options.slotCount = 1024
+    options.isForced = true
+    options.minimumAlignmentMask = 4095
+    options.limit = .bits24
+    if let low = try? BounceMapping(platform: platform, options: options) { return low.mapping }
+    options.limit = .bits32
+    return try BounceMapping(platform: platform, options: options).mapping
+  }
+
+  func plugIn(_ probe: ProbeDevice) throws -> PCIDevice {
     let address = try machine.attach(probe)
-    let device = try PCIDevice(
-      host: machine.pci, address: address, mapping: try setup.mapping(machine.platform))
+    try domain?.attach(requester: UInt16(address.packed))
+    let device = try PCIDevice(host: machine.pci, address: address, mapping: mapping)
     device.enableBusMastering()
-    return (device, probe)
+    return device
   }
 }

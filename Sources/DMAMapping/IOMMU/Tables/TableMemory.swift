@@ -54,12 +54,12 @@ struct TableMemory: ~Copyable {
     let byteCount = TableEntry.byteCountOfTable
     // SAFETY: the platform's own function with its own context; numbers has room for three words.
     // Uncached where caches are not coherent: the IOMMU reads memory.
-    let status = unsafe withUnsafeMutablePointer(to: &numbers.first) { pointer in
+    let status = unsafe numbers.withWords { pointer in
       unsafe platform.pointee.operations.allocatePages(
         platform.pointee.context, byteCount, byteCount, .max, PageOptions.uncached.rawValue,
         pointer)
     }
-    guard status == DMAStatus.success.rawValue else { return nil }
+    guard status == .success else { return nil }
     pageCount += 1
     return Page(
       cpuAddress: UInt(truncatingIfNeeded: numbers.first), physicalAddress: numbers.second)

@@ -8,9 +8,8 @@ internal import DMASupport
 /// registers alike. Any thread.
 @safe
 public final class VTDUnit {
-  private let platform: Platform
-  private var owner: VTDOwner?
   private let state: UnsafeMutablePointer<VTDState>
+  private let levels: Int
 
   /// How a unit is driven.
   public struct Options: Sendable {
@@ -30,24 +29,46 @@ public final class VTDUnit {
   public init(
     registers: RegisterWindow, platform: Platform, options: Options = Options()
   ) throws(DMAError) {
-    let owner = try unsafe VTDOwner(registers, platform.unsafeCore, options)
-    self.platform = platform
-    unsafe state = owner.state
-    self.owner = owner
+    let capabilities = VTDCapabilities(
+      capability: registers.read(at: VTDRegister.capability),
+      extended: registers.read(at: VTDRegister.extendedCapability))
+    let version = registers.read(UInt32.self, at: VTDRegister.version)
+    guard version != 0, version != .max, capabilities.capability != .max else {
+      throw .machine(code: 19)
+    }
+    let offered = capabilities.supportedLevels
+    let levels = options.tableLevels ?? (offered & 4 != 0 ? 4 : 3)
+    guard levels == 3 && offered & 2 != 0 || levels == 4 && offered & 4 != 0 else {
+      throw .machine(code: 19)
+    }
+    var fresh = try unsafe VTDState(
+      platform: platform.unsafeCore, registers: registers, capabilities: capabilities)
+    do throws(DMAError) {
+      try fresh.start(usesQueue: options.usesQueue)
+    } catch {
+      _ = fresh.stop()
+      throw error
+    }
+    self.levels = levels
+    unsafe PlatformCore.hold(platform.unsafeCore)
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(to: fresh)
   }
 
   deinit {
-    // Before the platform: the last one to hold the unit gives memory back to it.
-    owner = nil
+    let platform = unsafe state.pointee.platform
+    // A unit that does not stop may still walk its tables: they stay.
+    if unsafe state.pointee.stop() { unsafe state.deinitialize(count: 1) }
+    unsafe state.deallocate()
+    unsafe PlatformCore.drop(platform)
   }
 
   /// What domains are made with.
   public var unit: IOMMUUnit {
-    guard let owner else { preconditionFailure("the owner goes with this object only") }
     let capabilities = unsafe state.pointee.capabilities
     return unsafe IOMMUUnit(
-      operations: vtdOperations, context: UnsafeMutableRawPointer(state), owner: owner,
-      levels: owner.levels, lastAddress: 1 << UInt64(capabilities.addressBits) - 1,
+      operations: vtdOperations, context: UnsafeMutableRawPointer(state), owner: self,
+      levels: levels, lastAddress: 1 << UInt64(capabilities.addressBits) - 1,
       walksCoherently: capabilities.isCoherent,
       cachesAbsentEntries: capabilities.isCachingMode || capabilities.needsWriteBufferFlush,
       // Writes there are interrupts and never translated.
@@ -95,57 +116,8 @@ public final class VTDUnit {
   }
 }
 
-// SAFETY: the state has a lock; the owner changes only at the end.
+// SAFETY: the state has a lock.
 extension VTDUnit: @unchecked Sendable {}
-
-/// What domains keep instead of the unit object: it does not hold the platform.
-@safe
-private final class VTDOwner {
-  let state: UnsafeMutablePointer<VTDState>
-  let levels: Int
-
-  init(
-    _ registers: RegisterWindow, _ platform: UnsafeMutablePointer<PlatformCore>,
-    _ options: VTDUnit.Options
-  ) throws(DMAError) {
-    let capabilities = VTDCapabilities(
-      capability: registers.read(at: VTDRegister.capability),
-      extended: registers.read(at: VTDRegister.extendedCapability))
-    let version = registers.read(UInt32.self, at: VTDRegister.version)
-    guard version != 0, version != .max, capabilities.capability != .max else {
-      throw .machine(code: 19)
-    }
-    let offered = capabilities.supportedLevels
-    let levels = options.tableLevels ?? (offered & 4 != 0 ? 4 : 3)
-    guard levels == 3 && offered & 2 != 0 || levels == 4 && offered & 4 != 0 else {
-      throw .machine(code: 19)
-    }
-    self.levels = levels
-    let state = UnsafeMutablePointer<VTDState>.allocate(capacity: 1)
-    do throws(DMAError) {
-      let fresh = try unsafe VTDState(
-        platform: platform, registers: registers, capabilities: capabilities)
-      unsafe state.initialize(to: fresh)
-    } catch {
-      unsafe state.deallocate()
-      throw error
-    }
-    do throws(DMAError) {
-      try unsafe state.pointee.start(usesQueue: options.usesQueue)
-    } catch {
-      if unsafe state.pointee.stop() { unsafe state.deinitialize(count: 1) }
-      unsafe state.deallocate()
-      throw error
-    }
-    unsafe self.state = state
-  }
-
-  deinit {
-    // A unit that does not stop may still walk its tables: they stay.
-    if unsafe state.pointee.stop() { unsafe state.deinitialize(count: 1) }
-    unsafe state.deallocate()
-  }
-}
 
 // Made once and never freed: domains point to it. An immutable table of functions.
 nonisolated(unsafe) private let vtdOperations: UnsafePointer<IOMMUUnitOperations> = {
