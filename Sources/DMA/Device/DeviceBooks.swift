@@ -20,12 +20,22 @@ struct DeviceBooks: ~Copyable {
     var memory: BufferMemory
   }
 
+  /// A dropped list, which its device may still be using.
+  @safe
+  struct QuarantinedList: BitwiseCopyable {
+    var storage: UnsafeMutablePointer<ScatterStorage>
+    var segmentCount: Int
+    var isEach: Bool
+    var traits: UInt32
+  }
+
   let lock = RawSpinLock()
   /// By bus address.
   var coherent = AddressTable<Coherent>()
   /// Coherent memory whose owner ended in an interrupt, to be freed from ordinary code (T10).
   var deferred: [UInt64] = []
   var quarantine: [Quarantined] = []
+  var quarantinedLists: [QuarantinedList] = []
   /// All pools that have a core, newest first.
   var pools: UnsafeMutablePointer<PoolCore>? = nil
   /// How many pools there ever were.

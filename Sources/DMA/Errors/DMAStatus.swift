@@ -41,6 +41,8 @@ public struct DMAStatus: RawRepresentable, Equatable, Sendable {
   public static var machine: DMAStatus { DMAStatus(rawValue: 12) }
   /// `DMAError.deviceRemoved`.
   public static var deviceRemoved: DMAStatus { DMAStatus(rawValue: 13) }
+  /// `DMAError.segmentAcrossBoundary`: first bus address, last bus address, boundary.
+  public static var segmentAcrossBoundary: DMAStatus { DMAStatus(rawValue: 14) }
 }
 
 /// The numbers that go with a status: results when it is success, limits when it is not.
@@ -105,6 +107,10 @@ extension DMAError {
     case .invalidAlignment:
       self = .invalidAlignment(byteCount, limit: Int(truncatingIfNeeded: numbers.second))
     case .deviceRemoved: self = .deviceRemoved
+    case .segmentAcrossBoundary:
+      self = .segmentAcrossBoundary(
+        first: DMAAddress(rawValue: numbers.first), last: DMAAddress(rawValue: numbers.second),
+        boundary: numbers.third)
     case .machine: self = .machine(code: byteCount)
     default: self = .machine(code: Int(status.rawValue))
     }

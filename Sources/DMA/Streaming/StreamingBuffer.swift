@@ -83,6 +83,13 @@ extension StreamingBuffer {
     self.init(try unsafe BufferMemory.pin(platform.core, bytes))
   }
 
+  /// Ends the value without freeing what it owned.
+  consuming func takeMemory() -> BufferMemory {
+    let memory = self.memory
+    discard self
+    return memory
+  }
+
   private static func limit(_ placement: Placement) -> UInt64 {
     if case .below(let mask) = placement { mask.rawValue } else { .max }
   }
