@@ -32,7 +32,7 @@ extension DMAPool {
       for index in unsafe 0..<books.pointee.freeCount {
         unsafe freePerPage[Int(books.pointee.free[index].pointee.page)] += 1
       }
-      _ = unsafe PoolCore.withMagazinesStopped(core) { magazine in
+      unsafe PoolCore.withMagazinesStopped(core) { magazine in
         for index in unsafe 0..<magazine.pointee.count {
           unsafe freePerPage[Int(PoolMagazine.blocks(magazine)[index].pointee.page)] += 1
         }
@@ -58,7 +58,7 @@ extension PoolCore {
       let mode = unsafe core.pointee.mode.load(ordering: .relaxed)
       guard mode & (Mode.destroyed | Mode.orphaned) == 0 else { return }
       var free = unsafe books.pointee.freeCount
-      _ = unsafe withMagazinesStopped(core) { unsafe free += $0.pointee.count }
+      unsafe withMagazinesStopped(core) { unsafe free += $0.pointee.count }
       let name = unsafe books.pointee.name
       text += name
       text += [UInt8](repeating: 0x20, count: max(0, 16 - name.count))

@@ -58,6 +58,8 @@ extension PoolCore {
     _ name: String, _ geometry: PoolGeometry, _ options: DMAPoolOptions,
     for device: UnsafeMutablePointer<DMADeviceCore>
   ) -> UnsafeMutablePointer<PoolCore> {
+    // The first claim of a slot decides what fences cost.
+    _ = dma_thread_slot()
     let slots = PoolCore.slotCount
     let magazines = UnsafeMutablePointer<UnsafeMutablePointer<PoolMagazine>?>.allocate(
       capacity: slots)
@@ -76,7 +78,7 @@ extension PoolCore {
           magazineCapacity: capacity, magazines: magazines, device: device,
           byteCount: geometry.requestedByteCount, isZeroing: options.contains(.zeroed),
           geometry: geometry, id: device.pointee.books.pointee.poolCount,
-          hasMagazines: dma_remote_barrier_prepare() != 0, books: books,
+          hasMagazines: dma_fence_light_is_free() != 0, books: books,
           next: device.pointee.books.pointee.pools))
       unsafe device.pointee.books.pointee.pools = core
     }

@@ -106,19 +106,17 @@ extension PoolCore {
 }
 
 extension PoolCore {
-  /// Runs `body`, with the lock held, while no owner touches its magazine.
-  ///
-  /// - Returns: false, without having run it, where threads cannot be stopped.
+  /// Runs `body` for each magazine, with the lock held, while no owner touches its own.
   static func withMagazinesStopped(
     _ core: UnsafeMutablePointer<PoolCore>,
     _ body: (UnsafeMutablePointer<PoolMagazine>) -> Void
-  ) -> Bool {
-    guard unsafe core.pointee.hasMagazines else { return true }
+  ) {
+    guard unsafe core.pointee.hasMagazines else { return }
     let mode = unsafe core.pointee.mode.load(ordering: .relaxed)
     unsafe core.pointee.mode.store(mode | Mode.stopped, ordering: .relaxed)
     // Releasing: owners that see the old mode again see what was done to their magazines.
     defer { unsafe core.pointee.mode.store(mode, ordering: .releasing) }
-    guard dma_remote_barrier() != 0 else { return false }
+    dma_fence_heavy()
     for slot in 0..<slotCount {
       // SAFETY: entries are set under the lock, which the caller holds, and never unset.
       guard let magazine = unsafe core.pointee.magazines[slot] else { continue }
@@ -126,7 +124,6 @@ extension PoolCore {
       while unsafe magazine.pointee.isBusy.load(ordering: .acquiring) != 0 { dma_cpu_relax() }
       unsafe body(magazine)
     }
-    return true
   }
 
   /// Moves all magazines' blocks to the stack.
@@ -134,7 +131,7 @@ extension PoolCore {
   /// Called with the lock held.
   static func collect(_ core: UnsafeMutablePointer<PoolCore>) {
     let books = unsafe core.pointee.books
-    _ = unsafe withMagazinesStopped(core) { magazine in
+    unsafe withMagazinesStopped(core) { magazine in
       for index in unsafe 0..<magazine.pointee.count {
         // SAFETY: entries below the count are set; the magazine is stopped.
         unsafe books.pointee.push(PoolMagazine.blocks(magazine)[index])

@@ -27,6 +27,7 @@ struct PoolCore: ~Copyable {
   let geometry: PoolGeometry
   /// The pool's number in events; unique on its device.
   let id: UInt32
+  /// Whether `dma_fence_light` is free.
   let hasMagazines: Bool
   let books: UnsafeMutablePointer<PoolBooks>
   /// The device's list of pools, under the lock of its books.
@@ -113,9 +114,10 @@ extension PoolCore {
     guard unsafe core.pointee.device.pointee.flags & DMADeviceCore.Flags.notPlain == 0,
       let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot_claimed())]
     else { return nil }
-    // Relaxed, and a barrier for the compiler only: whoever stops magazines pays for the rest.
+    // Relaxed, and a fence that costs nothing: whoever stops magazines pays for both. Without such
+    // a fence there are no magazines.
     unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
-    dma_compiler_barrier()
+    dma_fence_light_free()
     // Acquiring: what was done to a stopped magazine is seen once the mode is plain again.
     guard unsafe core.pointee.mode.load(ordering: .acquiring) == 0,
       unsafe magazine.pointee.count > 0
@@ -142,7 +144,7 @@ extension PoolCore {
       let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot_claimed())]
     else { return false }
     unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
-    dma_compiler_barrier()
+    dma_fence_light_free()
     guard unsafe core.pointee.mode.load(ordering: .acquiring) == 0,
       unsafe magazine.pointee.count < core.pointee.magazineCapacity
     else {

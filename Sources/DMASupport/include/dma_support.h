@@ -80,21 +80,6 @@ DMA_INLINE void dma_cpu_relax(void) {
 #endif
 }
 
-// MARK: Order between threads of which one side pays nothing.
-
-/// Keeps the compiler from moving accesses across; the CPU may still.
-DMA_INLINE void dma_compiler_barrier(void) { __asm__ volatile("" ::: "memory"); }
-
-/// Whether `dma_remote_barrier` works here. Asked once before relying on it.
-int dma_remote_barrier_prepare(void);
-
-/// Makes every other thread of the process pass a full memory barrier before this returns 1.
-///
-/// With it a thread that stores a word and then loads another needs only a compiler barrier between
-/// the two, as long as whoever does it the other way round calls this between. Microseconds; for
-/// rare events. Returns 0 when it could not be done.
-int dma_remote_barrier(void);
-
 // MARK: What each thread (where there are threads) or each core carries.
 
 /// Per-thread state: its slot for per-thread caches, and the nesting that makes it atomic.
@@ -153,6 +138,19 @@ DMA_INLINE void dma_fence_light(void) {
 #endif
   __asm__ volatile("" ::: "memory");
 }
+
+/// Whether dma_fence_light is a compiler barrier and nothing else. The caller has called
+/// dma_thread_slot(), then or before.
+DMA_INLINE int dma_fence_light_is_free(void) {
+#if DMA_HAS_THREADS
+  return dma_fence_is_asymmetric != 0;
+#else
+  return 1;
+#endif
+}
+
+/// dma_fence_light for who knows that it is free.
+DMA_INLINE void dma_fence_light_free(void) { __asm__ volatile("" ::: "memory"); }
 
 /// The rare side: after it, every other thread has seen what was written before it, or has written
 /// what it had in flight. Microseconds.
