@@ -96,6 +96,7 @@ let package = Package(
       dependencies: ["DMA", "DMAMapping", "Drivers", "PCI", "QEMUMachine", "TestSupport"],
       swiftSettings: common),
     .testTarget(
-      name: "DeviceTreeTests", dependencies: ["DeviceTree"], swiftSettings: common),
+      name: "DeviceTreeTests", dependencies: ["DeviceTree", "TestSupport"],
+      swiftSettings: common),
   ]
 )

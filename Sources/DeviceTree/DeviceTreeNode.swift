@@ -53,8 +53,8 @@ public struct DeviceTreeNode: Sendable {
     return status.contains("okay") || status.contains("ok")
   }
 
-  /// Whether the bus that `generations` up is coherent with the CPU's caches for DMA (`dma-coherent`
-  /// on the node or any bus above it).
+  /// Whether DMA of the node is coherent with the CPU's caches: `dma-coherent` on it or any bus
+  /// above it.
   public var isDMACoherent: Bool {
     for generations in 0..<path.depth where property("dma-coherent", of: generations) != nil {
       return true
@@ -81,9 +81,10 @@ public struct DeviceTreeNode: Sendable {
   /// every bus above; nil when there is no such entry or a bus does not pass it on.
   public func registers(_ index: Int = 0) -> MemoryRange? {
     let cells = parentCells
-    guard let reg = property("reg"), index >= 0,
+    let entry = cells.address + cells.size
+    guard let reg = property("reg"), entry > 0, index >= 0, index < reg.byteCount / 4 / entry,
       let range = reg.range(
-        word: index * (cells.address + cells.size), addressCells: cells.address,
+        word: index * entry, addressCells: cells.address,
         sizeCells: cells.size)
     else { return nil }
     return translate(range, from: 1)

@@ -62,7 +62,8 @@
     private static func appendRegisters(of node: DeviceTreeNode, to list: inout [MemoryRange]) {
       var index = 0
       while let range = node.registers(index) {
-        if range.byteCount > 0 { list.append(range) }
+        let wraps = range.start.addingReportingOverflow(range.byteCount).overflow
+        if range.byteCount > 0, !wraps { list.append(range) }
         index += 1
       }
     }

@@ -1,8 +1,9 @@
 internal import DMASupport
 
 /// What the calling thread may do now (R46, R64, R67, R82, T10).
+// A raw type: without one, the compiler adds hashing, which asks ports for random seeds.
 @frozen
-public enum ExecutionContext: Equatable, Sendable {
+public enum ExecutionContext: UInt8, Equatable, Sendable {
   /// Ordinary code: may wait.
   case process
   /// A spin lock is held: must not wait.

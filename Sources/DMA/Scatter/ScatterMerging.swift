@@ -12,8 +12,9 @@
 @frozen
 public struct ScatterMerging: Equatable, Sendable {
   /// When entries become neighbours in bus addresses.
+  // A raw type: without one, the compiler adds hashing, which asks ports for random seeds.
   @frozen
-  public enum Rule: Sendable {
+  public enum Rule: UInt8, Sendable {
     /// Each entry starts a granule of its own: entries that meet inside of one stay apart.
     case wholeGranules
     /// The rule of Linux 2.4: entries that are adjacent in memory also stay together inside of a
