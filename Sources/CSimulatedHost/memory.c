@@ -76,3 +76,34 @@ void simulated_host_copy(uintptr_t to, uintptr_t from, size_t byte_count) {
 void simulated_host_fill(uintptr_t at, uint8_t value, size_t byte_count) {
   memset((void *)at, value, byte_count);
 }
+
+void simulated_host_drop(uintptr_t at, uint64_t size) {
+  // Where the host refuses, the bytes must read as zero all the same.
+  if (madvise((void *)at, size, MADV_DONTNEED) != 0) memset((void *)at, 0, size);
+}
+
+enum { line = 64 };
+
+void simulated_host_clean_lines(uintptr_t cache, uintptr_t common, uintptr_t memory, size_t size) {
+  for (size_t offset = 0; offset < size; offset += line) {
+    const void *current = (const void *)(cache + offset);
+    if (memcmp(current, (const void *)(common + offset), line) == 0) continue;
+    memcpy((void *)(memory + offset), current, line);
+    memcpy((void *)(common + offset), current, line);
+  }
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void simulated_host_drop_lines(uintptr_t cache, uintptr_t common, uintptr_t memory, size_t size) {
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  for (size_t offset = 0; offset < size; offset += line) {
+    const void *current = (const void *)(memory + offset);
+    // Most lines are equal: pages that are only read cost the host nothing.
+    if (memcmp((const void *)(cache + offset), current, line) != 0) {
+      memcpy((void *)(cache + offset), current, line);
+    }
+    if (memcmp((const void *)(common + offset), current, line) != 0) {
+      memcpy((void *)(common + offset), current, line);
+    }
+  }
+}

@@ -95,8 +95,49 @@ package final class PageAllocator {
     let physicalAddress = UInt64(page) << 12
     // The pages are nobody else's by now: no lock is needed to clear them.
     memory.zero(physicalAddress, count << 12)
-    numbers = DMAStatusNumbers(UInt64(memory.linearAddress(physicalAddress)), physicalAddress)
+    let cpuAddress =
+      options.contains(.uncached)
+      ? memory.deviceAddress(physicalAddress) : memory.linearAddress(physicalAddress)
+    numbers = DMAStatusNumbers(UInt64(cpuAddress), physicalAddress)
     return .success
+  }
+
+  /// Takes zeroed pages that lie apart, as those of long-running machines do.
+  ///
+  /// - Returns: their physical addresses, or nil and nothing taken when there are not enough.
+  /// - Parameter random: a number up to its argument; decides how far apart.
+  package func allocateScattered(
+    pageCount: Int, random: (UInt64) -> UInt64
+  ) -> [UInt64]? {
+    var pages: [Int] = []
+    pages.reserveCapacity(pageCount)
+    // Not all over memory: bookkeeping is only backed where it is used.
+    let spread = UInt64(pageCount) * 4 + 64
+    lock.lock()
+    // SAFETY: as above.
+    for _ in 0..<pageCount {
+      guard let lowest = place(1, 0, .max, []) else { break }
+      let wanted = lowest + Int(random(spread))
+      var page =
+        unsafe state.pointee.tree.find(
+          order: 0, starts: wanted...Int.max >> 12, highest: false) ?? lowest
+      if page - 1 == pages.last {
+        page =
+          unsafe state.pointee.tree.find(
+            order: 0, starts: page + 1...Int.max >> 12, highest: false) ?? page
+      }
+      unsafe state.pointee.tree.take(page: page, count: 1)
+      pages.append(page)
+    }
+    unsafe state.pointee.freePageCount -= pages.count
+    lock.unlock()
+    let addresses = pages.map { UInt64($0) << 12 }
+    guard pages.count == pageCount else {
+      for address in addresses { free(physicalAddress: address, byteCount: 4096) }
+      return nil
+    }
+    for address in addresses { memory.zero(address, 4096) }
+    return addresses
   }
 
   /// Finds room; the lock is held.

@@ -1,3 +1,4 @@
+internal import CSimulatedHost
 internal import DMA
 internal import MachineMemory
 internal import PCI
@@ -7,6 +8,11 @@ internal import PCI
 final class MachineCore {
   let memory: PhysicalMemory
   let allocator: PageAllocator
+  let slabs: SlabAllocator
+  let areas: VirtualAreas
+  /// Where the addresses from 3 to 4 GiB would be seen if registers were memory; nothing answers.
+  let registerAddresses: Range<UInt>
+  let registerWindow: Range<UInt64> = MemoryMap.lowCeiling..<MemoryMap.fourGiB
   let clock: SimulatedClock
   let interrupts: InterruptController
   let incidents: IncidentLog
@@ -21,11 +27,13 @@ final class MachineCore {
       throw .invalidMemorySize(size)
     }
     let memory: PhysicalMemory
+    let allocator: PageAllocator
     do throws(DMAError) {
       memory = try PhysicalMemory(
         MemoryMap(
           byteCount: size, has24BitZone: configuration.has24BitZone,
-          has32BitZone: configuration.has32BitZone))
+          has32BitZone: configuration.has32BitZone),
+        isCoherent: configuration.isCoherent)
       allocator = try PageAllocator(memory)
     } catch { throw SimulatedMachineError(memory: error) }
     let interrupts = InterruptController()
@@ -37,9 +45,17 @@ final class MachineCore {
         throw .invalidAddressWidth(addressWidth)
       }
       iommu = try VTDUnit(
-        memory: memory, interrupts: interrupts, addressWidth: addressWidth, isCoherent: true)
+        memory: memory, interrupts: interrupts, addressWidth: addressWidth,
+        isCoherent: configuration.isCoherent)
     }
+    let registerBase = simulated_host_reserve(UInt64(registerWindow.count), 4096)
+    // ENOMEM: no addresses left.
+    guard registerBase != 0 else { throw .host(code: 12) }
+    registerAddresses = registerBase..<registerBase + UInt(registerWindow.count)
+    slabs = SlabAllocator(memory: memory, allocator: allocator)
+    areas = VirtualAreas(memory: memory, allocator: allocator, seed: configuration.seed)
     self.memory = memory
+    self.allocator = allocator
     clock = SimulatedClock(seed: configuration.seed)
     incidents = IncidentLog()
     self.interrupts = interrupts
@@ -49,7 +65,10 @@ final class MachineCore {
       memory: memory, interrupts: interrupts, incidents: incidents, iommu: iommu)
   }
 
-  deinit { slots.detachAll() }
+  deinit {
+    slots.detachAll()
+    simulated_host_release(registerAddresses.lowerBound, UInt64(registerAddresses.count))
+  }
 
   /// The object behind an operations table's context.
   static func from(_ context: UnsafeMutableRawPointer) -> MachineCore {
@@ -60,29 +79,6 @@ final class MachineCore {
   /// What operations tables carry.
   var context: UnsafeMutableRawPointer {
     unsafe Unmanaged.passUnretained(self).toOpaque()
-  }
-
-  // MARK: Memory
-
-  /// What an address belongs to.
-  func classify(_ cpuAddress: UInt, _ byteCount: Int) -> MemoryKind {
-    guard let physicalAddress = memory.physicalAddress(cpuAddress),
-      allocator.isAllocated(physicalAddress, byteCount)
-    else { return .unknown }
-    return .pages
-  }
-
-  func resolve(
-    _ cpuAddress: UInt, _ byteCount: Int, _ numbers: inout DMAStatusNumbers
-  ) -> DMAStatus {
-    guard byteCount > 0 else { return .emptyRequest }
-    let kind = classify(cpuAddress, byteCount)
-    guard kind.isDMAable, let physicalAddress = memory.physicalAddress(cpuAddress) else {
-      numbers = DMAStatusNumbers(UInt64(kind.rawValue))
-      return .notDMAable
-    }
-    numbers = DMAStatusNumbers(physicalAddress)
-    return .success
   }
 
   // MARK: Time

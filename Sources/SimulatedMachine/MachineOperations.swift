@@ -6,11 +6,11 @@ internal import MachineMemory
 // that the owner of the table keeps alive.
 
 extension MachineCore {
-  func makePlatform(isCoherent: Bool) -> Platform {
+  func makePlatform() -> Platform {
     unsafe Platform(
       operations: Self.platformOperations, context: context, owner: self,
       lowestLimit: memory.map.lowestLimit, highestAddress: memory.map.highestAddress,
-      isCoherent: isCoherent)
+      isCoherent: memory.isCoherent)
   }
 
   private static var platformOperations: PlatformOperations {
@@ -31,8 +31,10 @@ extension MachineCore {
           unsafe MachineCore.from(context).resolve(cpuAddress, byteCount, &result)
         }
       },
-      // The CPU and devices see the same memory.
-      maintainCache: { _, _, _, _ in },
+      maintainCache: { context, cpuAddress, byteCount, operation in
+        unsafe MachineCore.from(context).maintain(
+          cpuAddress, byteCount, CacheOperation(rawValue: operation))
+      },
       now: { unsafe MachineCore.from($0).clock.now() },
       relax: { unsafe MachineCore.from($0).relax() })
   }

@@ -23,6 +23,11 @@ public final class SimulatedMachine {
     public var has24BitZone = true
     /// Whether there is RAM from 16 MiB to 3 GiB.
     public var has32BitZone = true
+    /// Whether the CPU's caches and devices see the same memory.
+    ///
+    /// Otherwise the CPU works on a copy that is written back and dropped only by cache
+    /// maintenance: a forgotten sync shows.
+    public var isCoherent = true
     /// What stands between devices and memory.
     public var iommu = IOMMU.none
     /// Decides how long devices take and which of them comes first.
@@ -53,7 +58,7 @@ public final class SimulatedMachine {
   ///   or addresses (a retry can help).
   public init(_ configuration: Configuration = Configuration()) throws(SimulatedMachineError) {
     core = try MachineCore(configuration)
-    platform = core.makePlatform(isCoherent: true)
+    platform = core.makePlatform()
     pci = core.makePCIHost(platform)
     iommuRegisters = core.iommu == nil ? nil : core.iommuWindow
   }
@@ -98,11 +103,6 @@ public final class SimulatedMachine {
 
   /// What it has left.
   public var freeByteCount: UInt64 { core.allocator.freeByteCount }
-
-  /// What the bytes at an address belong to (R7).
-  public func classify(_ cpuAddress: UInt, byteCount: Int = 1) -> MemoryKind {
-    core.classify(cpuAddress, byteCount)
-  }
 }
 
 // SAFETY: every part of the core has its own lock.

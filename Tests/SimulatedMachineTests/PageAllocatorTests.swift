@@ -215,10 +215,6 @@ struct PageAllocatorTests {
       machine.give(pages)
       #expect(machine.classify(pages.cpuAddress) == .unknown)
     }
-    var local = 0
-    unsafe withUnsafePointer(to: &local) {
-      #expect(machine.classify(UInt(bitPattern: $0)) == .unknown)
-    }
     #expect(machine.classify(0) == .unknown)
     #expect(machine.classify(.max) == .unknown)
   }

@@ -39,6 +39,27 @@ void simulated_host_copy(uintptr_t to, uintptr_t from, size_t byte_count);
 /// Fills memory with a byte.
 void simulated_host_fill(uintptr_t at, uint8_t value, size_t byte_count);
 
+/// Drops what backs private memory; it reads as zero afterwards.
+void simulated_host_drop(uintptr_t at, uint64_t size);
+
+// MARK: Caches
+//
+// A cache is a copy of memory that the CPU works on, and a second copy of what it last had in
+// common with memory: a line that differs between the two is dirty. Addresses and sizes are
+// multiples of 64.
+
+/// Writes dirty lines to memory.
+void simulated_host_clean_lines(uintptr_t cache, uintptr_t common, uintptr_t memory, size_t size);
+/// Drops lines, dirty or not: the CPU sees memory again.
+void simulated_host_drop_lines(uintptr_t cache, uintptr_t common, uintptr_t memory, size_t size);
+
+// MARK: What the program itself consists of
+
+/// Whether an address lies on the calling thread's stack.
+int simulated_host_is_stack(uintptr_t address);
+/// Whether an address lies in the program or a library: its code, constants or variables.
+int simulated_host_is_image(uintptr_t address);
+
 // MARK: Locks and threads
 
 /// Makes a lock that sleeps when another holds it; null when memory is short.

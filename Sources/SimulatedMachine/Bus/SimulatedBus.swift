@@ -96,12 +96,12 @@ final class SimulatedBus {
     guard memory.map.contains(access.address, UInt64(access.byteCount)) else {
       return refuse(access, .noMemory)
     }
-    let linear = memory.linearAddress(access.address)
+    let ram = memory.deviceAddress(access.address)
     if access.isWrite {
       memory.markTouched(access.address, access.byteCount)
-      simulated_host_copy(linear, access.buffer, access.byteCount)
+      simulated_host_copy(ram, access.buffer, access.byteCount)
     } else {
-      simulated_host_copy(access.buffer, linear, access.byteCount)
+      simulated_host_copy(access.buffer, ram, access.byteCount)
     }
     return .done
   }
