@@ -18,6 +18,9 @@ final class MachineCore {
   let incidents: IncidentLog
   let bus: SimulatedBus
   let slots: DeviceSlots
+  let runner: DeviceRunner
+  /// Where devices do not run when a driver waits.
+  private var thread: DeviceThread?
   let iommu: VTDUnit?
 
   init(_ configuration: SimulatedMachine.Configuration) throws(SimulatedMachineError) {
@@ -48,6 +51,12 @@ final class MachineCore {
         memory: memory, interrupts: interrupts, addressWidth: addressWidth,
         isCoherent: configuration.isCoherent)
     }
+    var alarm: Alarm? = nil
+    if configuration.execution == .threaded {
+      alarm = Alarm()
+      // ENOMEM: the host has no memory for it.
+      guard alarm != nil else { throw .host(code: 12) }
+    }
     let registerBase = simulated_host_reserve(UInt64(registerWindow.count), 4096)
     // ENOMEM: no addresses left.
     guard registerBase != 0 else { throw .host(code: 12) }
@@ -56,16 +65,22 @@ final class MachineCore {
     areas = VirtualAreas(memory: memory, allocator: allocator, seed: configuration.seed)
     self.memory = memory
     self.allocator = allocator
-    clock = SimulatedClock(seed: configuration.seed)
     incidents = IncidentLog()
     self.interrupts = interrupts
     self.iommu = iommu
-    slots = DeviceSlots()
+    let slots = DeviceSlots()
+    self.slots = slots
+    let clock = SimulatedClock(seed: configuration.seed, alarm: alarm)
+    self.clock = clock
+    runner = DeviceRunner(clock: clock, slots: slots, alarm: alarm)
     bus = SimulatedBus(
       memory: memory, interrupts: interrupts, incidents: incidents, iommu: iommu)
+    thread = alarm == nil ? nil : try DeviceThread(runner)
   }
 
   deinit {
+    // The thread ends before what it works with.
+    thread = nil
     slots.detachAll()
     simulated_host_release(registerAddresses.lowerBound, UInt64(registerAddresses.count))
   }
@@ -83,14 +98,10 @@ final class MachineCore {
 
   // MARK: Time
 
-  /// Moves time on and lets devices do what is due by then.
+  /// Moves time on and lets devices do what is due by then; where they have a thread of their
+  /// own, lets that run.
   func relax() {
-    let now = clock.advance()
-    // What a device schedules meanwhile is due later than `now`: this ends.
-    while let event = clock.takeDue(at: now) {
-      guard let device = slots.device(event.slot, generation: event.generation) else { continue }
-      device.withLock { device.step(now: now, tag: event.tag) }
-    }
+    if thread == nil { runner.run(at: clock.advance()) } else { simulated_host_yield() }
   }
 
   // MARK: Configuration and registers

@@ -30,10 +30,20 @@ public final class SimulatedMachine {
     public var isCoherent = true
     /// What stands between devices and memory.
     public var iommu = IOMMU.none
+    /// When devices do their work.
+    public var execution = Execution.seeded
     /// Decides how long devices take and which of them comes first.
     public var seed: UInt64 = 1
 
     public init() {}
+  }
+
+  /// When devices do their work.
+  public enum Execution: Equatable, Sendable {
+    /// While a driver waits, in an order that the seed decides: the same run every time.
+    case seeded
+    /// On a thread of their own, for throughput; time is the host's steady clock.
+    case threaded
   }
 
   /// What kind of IOMMU a machine has.

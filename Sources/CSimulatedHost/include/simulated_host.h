@@ -71,4 +71,20 @@ void simulated_host_unlock(void *lock);
 /// Lets another thread run.
 void simulated_host_yield(void);
 
+/// Nanoseconds of the host's steady clock.
+uint64_t simulated_host_nanoseconds(void);
+
+/// Makes something to wait for; null when memory is short.
+void *simulated_host_signal_create(void);
+void simulated_host_signal_destroy(void *signal);
+/// Ends the wait that is under way, or the next one.
+void simulated_host_signal_notify(void *signal);
+/// Waits until notified, at most this long.
+void simulated_host_signal_wait(void *signal, uint64_t nanoseconds);
+
+/// Starts a thread that calls `body(context)`; null when the host has none left.
+void *simulated_host_thread_start(void (*body)(void *context), void *context);
+/// Waits for the thread's end; when called on that thread, only lets it go.
+void simulated_host_thread_join(void *thread);
+
 #endif

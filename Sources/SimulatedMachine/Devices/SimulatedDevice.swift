@@ -32,6 +32,7 @@ open class SimulatedDevice {
 
   /// - Parameters:
   ///   - msiVectorCount: 0 for none, else a power of two of at most 32.
+  ///
   ///   - msix: where the table lies, if there is one; accesses to it never reach the subclass.
   public init(
     identity: PCIIdentity, bars: [SimulatedBAR], msiVectorCount: Int = 0, msix: MSIXLayout? = nil

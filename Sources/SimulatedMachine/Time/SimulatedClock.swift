@@ -1,3 +1,4 @@
+internal import CSimulatedHost
 internal import DMA
 internal import Synchronization
 
@@ -6,6 +7,8 @@ internal import Synchronization
 /// Work due at the same time runs in an order that the seed decides, and each delay is stretched a
 /// little by it. Time moves when somebody waits (`relax`) and, by a few nanoseconds, when somebody
 /// looks at it, so that no loop can wait for ever.
+///
+/// Where devices have a thread of their own, it is the host's steady clock instead.
 @safe
 final class SimulatedClock {
   /// Something a device asked to be told of later.
@@ -30,6 +33,11 @@ final class SimulatedClock {
   private let lock = RawSpinLock()
   private let state: UnsafeMutablePointer<State>
   private let time = Atomic<UInt64>(0)
+  /// Whether time is the host's.
+  private let isHostTime: Bool
+  private let start = simulated_host_nanoseconds()
+  /// What to do when something was scheduled.
+  private let alarm: Alarm?
 
   /// What reading the clock takes.
   private static let readCost: UInt64 = 10
@@ -38,7 +46,10 @@ final class SimulatedClock {
   private static let shortestStep: UInt64 = 1_000
   private static let longestStep: UInt64 = 1_000_000
 
-  init(seed: UInt64) {
+  /// - Parameter alarm: rung when something was scheduled; time is the host's then.
+  init(seed: UInt64, alarm: Alarm?) {
+    self.alarm = alarm
+    isHostTime = alarm != nil
     unsafe state = .allocate(capacity: 1)
     // SAFETY: freshly allocated for one State.
     unsafe state.initialize(to: State(random: SeededRandom(seed: seed)))
@@ -51,8 +62,9 @@ final class SimulatedClock {
 
   /// Nanoseconds since the machine started.
   func now() -> UInt64 {
+    if isHostTime { return simulated_host_nanoseconds() - start }
     // Relaxed: a counter; nothing else is published with it.
-    time.add(Self.readCost, ordering: .relaxed).newValue
+    return time.add(Self.readCost, ordering: .relaxed).newValue
   }
 
   /// Asks that an event be handed out once `delay` has passed, never within the same `relax`.
@@ -63,7 +75,8 @@ final class SimulatedClock {
       let order = unsafe state.pointee.random.next()
       let stretched = delay.addingReportingOverflow(jitter)
       let after = max(1, stretched.overflow ? delay : stretched.partialValue)
-      let due = time.load(ordering: .relaxed).addingReportingOverflow(after)
+      let now = isHostTime ? self.now() : time.load(ordering: .relaxed)
+      let due = now.addingReportingOverflow(after)
       unsafe Self.push(
         Event(
           time: due.overflow ? .max : due.partialValue, order: order, slot: slot,
@@ -71,7 +84,11 @@ final class SimulatedClock {
         &state.pointee.events)
       unsafe state.pointee.idleStep = Self.shortestStep
     }
+    alarm?.ring()
   }
+
+  /// When the next event is due, if there is one.
+  var nextTime: UInt64? { lock.withLock { unsafe state.pointee.events.first?.time } }
 
   /// Moves time on: to the next event if it is near, else by one step.
   ///
@@ -102,9 +119,6 @@ final class SimulatedClock {
       return next
     }
   }
-
-  /// Events that are not due yet.
-  var pendingCount: Int { lock.withLock { unsafe state.pointee.events.count } }
 
   private static func isBefore(_ left: Event, _ right: Event) -> Bool {
     left.time != right.time ? left.time < right.time : left.order < right.order
