@@ -134,7 +134,7 @@ extension IOMMUDomain {
   /// Entries a device can use now (R3); counted by walking the table.
   public var validEntryCount: Int { unsafe state.pointee.table.countEntries() }
 
-  /// Pages of memory that the tables take.
+  /// Pages of memory that the tables take, a few spare ones included.
   public var tablePageCount: Int { unsafe state.pointee.table.tablePageCount }
 
   /// Bus pages that are mapped, waiting for a flush, kept by threads, or reserved.

@@ -220,7 +220,7 @@ import Testing
     let bench = try setup.make()
     let recorder = EventRecorder()
     recorder.observe(bench.dma)
-    let before = bench.machine.freeByteCount
+    let before = bench.freeByteCount
     var address: UInt64 = 0
     do {
       let mapping = try StreamingBuffer(byteCount: 100, for: bench.dma)
@@ -238,7 +238,7 @@ import Testing
     _ = consume other
     bench.device.disableBusMastering()
     #expect(bench.dma.quarantined == (mappingCount: 0, byteCount: 0))
-    #expect(bench.machine.freeByteCount == before)
+    #expect(bench.freeByteCount == before)
     #expect(!bench.probe.write(address, [1]))
   }
 

@@ -41,6 +41,10 @@ final class Bench {
 
   var platform: Platform { machine.platform }
   var dma: DMADevice { device.dma }
+  /// Free memory, with what page tables took meanwhile: they stay for the next mapping.
+  var freeByteCount: UInt64 {
+    machine.freeByteCount + UInt64(bus.domain?.tablePageCount ?? 0) * 4096
+  }
   /// What translates, where something does.
   var domain: IOMMUDomain? { bus.domain }
   var unit: VTDUnit? { bus.unit }

@@ -82,7 +82,7 @@ struct IOPageTable: ~Copyable {
   /// What the IOMMU is told.
   var rootPhysicalAddress: UInt64 { unsafe UInt64(root[513]) }
 
-  /// Pages of memory that the tables take.
+  /// Pages of memory that the tables take, spare ones included.
   var tablePageCount: Int { lock.withLock { unsafe memory.pointee.pageCount } }
 
   // MARK: Walking

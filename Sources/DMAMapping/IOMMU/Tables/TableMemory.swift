@@ -11,7 +11,7 @@ struct TableMemory: ~Copyable {
   }
 
   let platform: UnsafeMutablePointer<PlatformCore>
-  /// Pages that tables have now, spares not included.
+  /// Pages of the machine that this holds, spare ones included.
   private(set) var pageCount = 0
   private var spares: UInt = 0
   private var spareCount = 0
@@ -47,7 +47,6 @@ struct TableMemory: ~Copyable {
       unsafe words[0] = 0
       unsafe words[1] = 0
       spareCount -= 1
-      pageCount += 1
       return page
     }
     var numbers = DMAStatusNumbers()
@@ -67,8 +66,10 @@ struct TableMemory: ~Copyable {
 
   /// Takes a page back whose entries are zero and which no translation uses any more.
   mutating func give(_ page: Page) {
-    pageCount -= 1
-    guard spareCount < 16 else { return release(page) }
+    guard spareCount < 16 else {
+      pageCount -= 1
+      return release(page)
+    }
     // SAFETY: the page is this table's alone now.
     let words = unsafe Self.words(page.cpuAddress)
     unsafe words[0] = UInt64(spares)
