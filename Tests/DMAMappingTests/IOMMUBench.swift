@@ -98,7 +98,7 @@ extension SimulatedMachine {
   }
 
   /// Where the CPU sees physical address 0: from an allocation, since all RAM is one map.
-  private var linearBase: UInt {
+  var linearBase: UInt {
     var numbers = DMAStatusNumbers()
     let core = unsafe platform.unsafeCore
     let status = unsafe numbers.withWords { pointer in
