@@ -2,7 +2,7 @@ internal import DMASupport
 
 /// The entries of a list while the CPU may look at them.
 @safe
-public struct ScatterBytes: ~Escapable {
+public struct ScatterBytes: ~Escapable, BitwiseCopyable {
   private let entries: UnsafeMutableBufferPointer<ScatterEntry>
 
   @_lifetime(immortal)

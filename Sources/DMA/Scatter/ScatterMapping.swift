@@ -36,14 +36,16 @@ public struct ScatterMapping<Direction: TransferDirection>: ~Copyable {
   /// How many bytes are mapped: the list's, and those of all segments together.
   public var byteCount: Int { unsafe storage.pointee.byteCount }
 
-  /// What goes into the device's registers and descriptors (R88).
-  public var segments: DMASegmentList {
-    @_lifetime(borrow self) get {
-      // SAFETY: the entries live as long as self, which is borrowed while the list lives.
-      let list = unsafe DMASegmentList(
-        UnsafePointer(storage.pointee.list.baseAddress.unsafelyUnwrapped), count: segmentCount)
-      return unsafe _overrideLifetime(list, borrowing: self)
-    }
+  /// What goes into the device's registers and descriptors, in the order of the bytes (R88).
+  ///
+  /// - Parameter index: from 0; one that is not below `segmentCount` traps.
+  @inlinable
+  public func segment(at index: Int) -> DMASegment {
+    precondition(index >= 0 && index < segmentCount, "the mapping has fewer segments")
+    // SAFETY: the first `segmentCount` entries hold segments while this value lives.
+    let entry = unsafe storage.pointee.entries[index]
+    return DMASegment(
+      address: DMAAddress(rawValue: entry.dmaAddress), byteCount: entry.dmaByteCount)
   }
 
   /// Ends the mapping and gives the memory back to the CPU, with what the device wrote (R92, R99).

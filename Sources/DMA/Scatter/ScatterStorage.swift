@@ -2,7 +2,7 @@
 @usableFromInline
 @safe
 struct ScatterStorage: ~Copyable {
-  var entries: UnsafeMutableBufferPointer<ScatterEntry>
+  @usableFromInline var entries: UnsafeMutableBufferPointer<ScatterEntry>
   var memories: UnsafeMutablePointer<BufferMemory>
   var count = 0
   var byteCount = 0
