@@ -20,6 +20,10 @@ package struct RawSpinLock: ~Copyable {
     }
   }
 
+  /// Takes the lock if nobody has it.
+  @inlinable
+  package func tryLock() -> Bool { !isHeld.exchange(true, ordering: .acquiring) }
+
   /// Gives the lock back.
   @inlinable
   package func unlock() {

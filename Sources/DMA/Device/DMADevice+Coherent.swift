@@ -71,29 +71,47 @@ extension DMADeviceCore {
   ) throws(DMAError) {
     guard ExecutionContext.current != .interrupt else { throw .forbiddenInInterrupt }
     unsafe releaseDeferred(core)
-    if unsafe core.pointee.flags & Flags.observed != 0 {
-      var event = DMAEvent(.free, family: .coherent, device: unsafe core.pointee.id)
-      event.byteCount = UInt64(byteCount)
-      event.dmaAddress = address.rawValue
-      event.cpuAddress = UInt64(cpuAddress)
-      event.known = [.byteCount, .dmaAddress, .cpuAddress]
-      event.origin = .callSite(site)
-      unsafe deliver(core, event)
-    }
-    let record: DeviceBooks.Coherent = try unsafe core.pointee.books.pointee.lock.withLock {
-      () throws(DMAError) -> DeviceBooks.Coherent in
-      // SAFETY: the books live as long as the core.
-      guard let record = unsafe core.pointee.books.pointee.coherent[address.rawValue] else {
-        throw unsafe belongsToAnother(core, address) ? .wrongDevice : .notMapped(address)
+    let record: DeviceBooks.Coherent
+    do throws(DMAError) {
+      record = try unsafe core.pointee.books.pointee.lock.withLock {
+        () throws(DMAError) -> DeviceBooks.Coherent in
+        // SAFETY: the books live as long as the core.
+        guard let record = unsafe core.pointee.books.pointee.coherent[address.rawValue] else {
+          if let index = unsafe core.pointee.books.pointee.classic.find(0, address.rawValue) {
+            let made = unsafe core.pointee.books.pointee.classic[index].family
+            throw .wrongFunction(made: made, given: .coherent)
+          }
+          throw unsafe belongsToAnother(core, address) ? .wrongDevice : .notMapped(address)
+        }
+        guard record.byteCount == byteCount else {
+          throw .wrongSize(expected: record.byteCount, given: byteCount)
+        }
+        guard record.cpuAddress == cpuAddress else { throw .wrongCPUAddress }
+        unsafe core.pointee.books.pointee.coherent.remove(address.rawValue)
+        return record
       }
-      guard record.byteCount == byteCount else {
-        throw .wrongSize(expected: record.byteCount, given: byteCount)
-      }
-      guard record.cpuAddress == cpuAddress else { throw .wrongCPUAddress }
-      unsafe core.pointee.books.pointee.coherent.remove(address.rawValue)
-      return record
+    } catch {
+      unsafe reportFree(core, address.rawValue, cpuAddress, byteCount, .refused, site)
+      throw error
     }
+    // Before the memory goes: the address may be somebody else's at once.
+    unsafe reportFree(core, address.rawValue, cpuAddress, byteCount, .success, site)
     unsafe finishFree(core, address.rawValue, record)
+  }
+
+  private static func reportFree(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
+    _ byteCount: Int, _ status: DMAStatus, _ site: CallSite
+  ) {
+    guard unsafe core.pointee.flags & Flags.observed != 0 else { return }
+    var event = DMAEvent(.free, family: .coherent, device: unsafe core.pointee.id)
+    event.status = status
+    event.byteCount = UInt64(truncatingIfNeeded: byteCount)
+    event.dmaAddress = address
+    event.cpuAddress = UInt64(cpuAddress)
+    event.known = [.byteCount, .dmaAddress, .cpuAddress]
+    event.origin = .callSite(site)
+    unsafe deliver(core, event)
   }
 
   /// Frees the memory of a `CoherentBuffer` that ended; in an interrupt only notes it (T10).
@@ -138,6 +156,8 @@ extension DMADeviceCore {
         found = (address, record)
       }
       guard let found else { return }
+      unsafe reportFree(
+        core, found.0, found.1.cpuAddress, found.1.byteCount, .success, CallSite.none)
       unsafe finishFree(core, found.0, found.1)
     }
   }
@@ -159,12 +179,11 @@ extension DMADeviceCore {
     var next = unsafe core.pointee.platform.pointee.devices
     while let other = unsafe next {
       // SAFETY: cores are never freed before their platform. A table being changed by another
-      // thread is read under its lock; this core's own is held by the caller.
-      if unsafe other != core {
-        let found = unsafe other.pointee.books.pointee.lock.withLock {
-          unsafe other.pointee.books.pointee.coherent[address.rawValue] != nil
-        }
-        if found { return true }
+      // thread is read under its lock; this core's own is held by the caller, so one that is taken
+      // is not waited for: its holder may be waiting for this one.
+      if unsafe other != core, unsafe other.pointee.books.pointee.lock.tryLock() {
+        defer { unsafe other.pointee.books.pointee.lock.unlock() }
+        if unsafe other.pointee.books.pointee.coherent[address.rawValue] != nil { return true }
       }
       unsafe next = other.pointee.next
     }

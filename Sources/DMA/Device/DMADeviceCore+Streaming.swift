@@ -98,13 +98,14 @@ extension DMADeviceCore {
     }
   }
 
-  private static func streamingEvent(
+  static func streamingEvent(
     _ kind: DMAEvent.Kind, _ core: UnsafeMutablePointer<DMADeviceCore>, _ traits: MappingTraits,
     _ byteCount: Int, _ site: CallSite
   ) -> DMAEvent {
     var event = DMAEvent(kind, family: .single, device: unsafe core.pointee.id)
     event.direction = traits.direction
     event.attributes = traits.attributes
+    event.isErrorCheckExpected = traits.isErrorCheckExpected
     event.byteCount = UInt64(byteCount)
     event.known = [.direction, .attributes, .byteCount]
     event.origin = .callSite(site)

@@ -32,6 +32,8 @@ struct DeviceBooks: ~Copyable {
   let lock = RawSpinLock()
   /// By bus address.
   var coherent = AddressTable<Coherent>()
+  /// Streaming mappings that were made by address.
+  var classic = RangeTable<ClassicRecord>()
   /// Coherent memory whose owner ended in an interrupt, to be freed from ordinary code (T10).
   var deferred: [UInt64] = []
   var quarantine: [Quarantined] = []

@@ -69,6 +69,10 @@ public enum DMAError: Error, Equatable, Sendable {
   case wrongCPUAddress
   /// The direction differs from the mapping's (R81).
   case wrongDirection(expected: DMADirection, given: DMADirection)
+  /// Made by one family of calls, given back to another (R30).
+  case wrongFunction(made: DMAEvent.Family, given: DMAEvent.Family)
+  /// A scatter list has another number of entries than it was mapped with (R93).
+  case wrongEntryCount(expected: Int, given: Int)
   /// No live memory or mapping of this device has this address: never made, or already ended.
   case notMapped(DMAAddress)
   /// The address is not that of a block of this pool (R69).
@@ -138,6 +142,10 @@ extension DMAError: CustomStringConvertible {
       "the CPU address is not the one returned with this handle"
     case .wrongDirection(let expected, let given):
       "direction \(given) given, it was mapped \(expected)"
+    case .wrongFunction(let made, let given):
+      "made as \(made), given back as \(given)"
+    case .wrongEntryCount(let expected, let given):
+      "a list of \(given) entries given, it was mapped with \(expected)"
     case .notMapped(let address):
       "nothing of this device is live at \(address)"
     case .notInPool(let address):

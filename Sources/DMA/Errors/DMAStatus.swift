@@ -43,6 +43,10 @@ public struct DMAStatus: RawRepresentable, Equatable, Sendable {
   public static var deviceRemoved: DMAStatus { DMAStatus(rawValue: 13) }
   /// `DMAError.segmentAcrossBoundary`: first bus address, last bus address, boundary.
   public static var segmentAcrossBoundary: DMAStatus { DMAStatus(rawValue: 14) }
+  /// In events only: a call did not fit what it was about, and was refused.
+  ///
+  /// Its caller got the error that says why.
+  public static var refused: DMAStatus { DMAStatus(rawValue: 15) }
 }
 
 /// The numbers that go with a status: results when it is success, limits when it is not.

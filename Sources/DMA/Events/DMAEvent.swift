@@ -11,7 +11,13 @@ public struct DMAEvent {
   public var known: Known
   /// The direction of a streaming call; nil where the call has none or the source does not say.
   public var direction: DMADirection?
+  /// What was mapped, where a map was refused for its kind of memory (`DMAStatus.notDMAable`).
+  public var memoryKind: MemoryKind?
+  /// Whether the caller of a map has to test its result (`errorChecked`), as in C.
+  public var isErrorCheckExpected: Bool
   /// The outcome: `DMAStatus.success`, or why the call failed.
+  ///
+  /// `DMAStatus.refused` is misuse that was refused: what the call is about is as it was.
   public var status: DMAStatus
   /// Which device, by the number its source gave it (`DMADevice.id`, a trace's device table).
   public var device: UInt32
@@ -44,6 +50,8 @@ public struct DMAEvent {
     self.family = family
     self.known = []
     self.direction = nil
+    self.memoryKind = nil
+    self.isErrorCheckExpected = false
     self.status = .success
     self.device = device
     self.pool = 0
@@ -158,6 +166,23 @@ extension DMAEvent {
     case callSite(CallSite)
     /// A trace: its line or record, the time, and who ran.
     case trace(TraceOrigin)
+  }
+}
+
+extension DMAEvent.Family: CustomStringConvertible {
+  /// A word for reports.
+  public var description: String {
+    switch self {
+    case .none: "none"
+    case .coherent: "coherent"
+    case .pages: "pages"
+    case .noncontiguous: "noncontiguous"
+    case .single: "single"
+    case .resource: "resource"
+    case .physical: "physical"
+    case .scatter: "scatter list"
+    case .pool: "pool block"
+    }
   }
 }
 

@@ -110,6 +110,11 @@ public struct MappingTraits: Sendable {
     rawValue = UInt32(direction.rawValue) | attributes << 8
   }
 
+  /// The traits of a map call whose caller has to test the result for the error marker.
+  init(_ direction: DMADirection, isErrorCheckExpected: Bool) {
+    rawValue = UInt32(direction.rawValue) | (isErrorCheckExpected ? 8 : 0)
+  }
+
   /// The traits of a sync before the CPU looks.
   @inlinable
   public var forCPU: MappingTraits { MappingTraits(rawValue: rawValue | 4) }
@@ -127,6 +132,9 @@ public struct MappingTraits: Sendable {
   /// Whether a sync hands the memory to the CPU; otherwise to the device.
   @inlinable
   public var isForCPU: Bool { rawValue & 4 != 0 }
+
+  /// Whether the caller has to test the result, as in C; nothing to a mapping.
+  var isErrorCheckExpected: Bool { rawValue & 8 != 0 }
 
   /// `DMA_ATTR_*` bits, Linux's numbering.
   @inlinable

@@ -185,8 +185,15 @@ extension DMAPool {
   package func freeRaw(
     cpuAddress: UnsafeMutableRawPointer?, address: DMAAddress, _ site: CallSite
   ) throws(DMAError) {
-    let record = try unsafe PoolCore.claimRaw(
-      core, cpuAddress: UInt(bitPattern: cpuAddress), address: address)
+    let record: UnsafeMutablePointer<PoolRecord>
+    do throws(DMAError) {
+      unsafe record = try unsafe PoolCore.claimRaw(
+        core, cpuAddress: UInt(bitPattern: cpuAddress), address: address)
+    } catch {
+      unsafe PoolCore.reportRefusedFree(
+        core, cpuAddress: UInt(bitPattern: cpuAddress), address: address, site)
+      throw error
+    }
     if unsafe !PoolCore.putCached(core, record) { unsafe PoolCore.putSlowly(core, record, site) }
   }
 }

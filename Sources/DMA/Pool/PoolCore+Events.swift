@@ -31,13 +31,29 @@ extension PoolCore {
   }
 
   static func reportDestroy(
-    _ core: UnsafeMutablePointer<PoolCore>, busyCount: Int, _ site: CallSite
+    _ core: UnsafeMutablePointer<PoolCore>, busyCount: Int, _ site: CallSite,
+    status: DMAStatus = .success
   ) {
     let device = unsafe core.pointee.device
     guard unsafe device.pointee.flags & DMADeviceCore.Flags.observed != 0 else { return }
     var event = unsafe poolEvent(.poolDestroy, core, site)
+    event.status = status
     event.entryCount = UInt32(clamping: busyCount)
     event.known.insert(.entryCount)
+    unsafe DMADeviceCore.deliver(device, event)
+  }
+
+  /// A free that was refused: `cpuAddress` and `address` are what the caller gave.
+  static func reportRefusedFree(
+    _ core: UnsafeMutablePointer<PoolCore>, cpuAddress: UInt, address: DMAAddress, _ site: CallSite
+  ) {
+    let device = unsafe core.pointee.device
+    guard unsafe device.pointee.flags & DMADeviceCore.Flags.observed != 0 else { return }
+    var event = unsafe poolEvent(.poolFree, core, site)
+    event.status = .refused
+    event.dmaAddress = address.rawValue
+    event.cpuAddress = UInt64(cpuAddress)
+    event.known.formUnion([.dmaAddress, .cpuAddress])
     unsafe DMADeviceCore.deliver(device, event)
   }
 

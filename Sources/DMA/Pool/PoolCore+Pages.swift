@@ -104,7 +104,10 @@ extension PoolCore {
       let mode = unsafe core.pointee.mode.load(ordering: .relaxed)
       guard mode & Mode.destroyed == 0 else { return true }
       let busy = unsafe collectAndCountBusy(core)
-      guard busy == 0 else { throw .poolBusy(blockCount: busy) }
+      guard busy == 0 else {
+        unsafe reportDestroy(core, busyCount: busy, site, status: .refused)
+        throw .poolBusy(blockCount: busy)
+      }
       unsafe core.pointee.mode.store(mode | Mode.destroyed, ordering: .releasing)
       return false
     }
