@@ -25,6 +25,7 @@ let package = Package(
   products: [
     .library(name: "DMA", targets: ["DMA"]),
     .library(name: "DMAMapping", targets: ["DMAMapping"]),
+    .library(name: "DMAChecker", targets: ["DMAChecker"]),
     .library(name: "PCI", targets: ["PCI"]),
     .library(name: "Drivers", targets: ["Drivers"]),
     .library(name: "SimulatedMachine", targets: ["SimulatedMachine"]),
@@ -44,6 +45,7 @@ let package = Package(
     .target(name: "DMASupport"),
     .target(name: "DMA", dependencies: ["DMASupport"], swiftSettings: embeddable),
     .target(name: "DMAMapping", dependencies: ["DMA", "DMASupport"], swiftSettings: embeddable),
+    .target(name: "DMAChecker", dependencies: ["DMA"], swiftSettings: embeddable),
     .target(name: "PCI", dependencies: ["DMA"], swiftSettings: embeddable),
     .target(name: "CSimulatedHost"),
     // RAM that is memory of this process, for every machine that has such RAM.
@@ -61,7 +63,7 @@ let package = Package(
     .executableTarget(
       name: "dmatool",
       dependencies: [
-        "DMA", "DMAMapping", "Drivers", "PCI", "QEMUMachine", "SimulatedMachine",
+        "DMA", "DMAChecker", "DMAMapping", "Drivers", "PCI", "QEMUMachine", "SimulatedMachine",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CLI"])),
@@ -87,6 +89,12 @@ let package = Package(
     .testTarget(
       name: "MappingTests",
       dependencies: ["DMA", "DMAMapping", "Drivers", "PCI", "SimulatedMachine", "TestSupport"],
+      swiftSettings: common),
+    .testTarget(
+      name: "DMACheckerTests",
+      dependencies: [
+        "DMA", "DMAChecker", "DMAMapping", "PCI", "SimulatedMachine", "TestSupport",
+      ],
       swiftSettings: common),
     .testTarget(
       name: "SimulatedMachineTests",

@@ -1,0 +1,173 @@
+public import DMA
+
+/// Watches devices and finds broken rules: which rule, which mapping, which call.
+///
+/// One checker watches any number of devices, on any machines. It costs tens of nanoseconds a call
+/// (see ARCHITECTURE.md) and nothing when it is not attached. It never switches itself off: when
+/// its memory is used up it remembers less, counts that, and stays silent about what it can no
+/// longer know (`Statistics.isIncomplete`). Any thread may use it.
+@safe
+public final class DMAChecker {
+  let state: UnsafeMutablePointer<CheckerState>
+  private let handler: (Finding) -> Void
+
+  /// A checker that watches nothing yet.
+  ///
+  /// - Parameter handler: gets each finding once for its rule and place, on the thread and in the
+  ///   context of the call that broke the rule: it must not wait, and must not call devices.
+  public init(_ options: Options = Options(), handler: @escaping (Finding) -> Void) {
+    self.handler = handler
+    precondition(
+      options.cacheLineByteCount > 0
+        && options.cacheLineByteCount & (options.cacheLineByteCount - 1) == 0,
+      "a cache line is a power of two")
+    unsafe state = .allocate(capacity: 1)
+    // SAFETY: freshly allocated for one state.
+    unsafe state.initialize(to: CheckerState(options))
+  }
+
+  deinit {
+    unsafe state.deinitialize(count: 1)
+    unsafe state.deallocate()
+  }
+
+  /// Begins to watch a device, in place of any other observer it has.
+  ///
+  /// Best before it maps anything: of a device that already has live memory the checker does not
+  /// know all, and counts what it cannot judge as unknown.
+  public func attach(to device: DMADevice) {
+    let context = UnsafeMutablePointer<DeviceState>.allocate(capacity: 1)
+    let isLate = device.liveCoherentCount > 0 || device.liveClassicCount > 0
+    unsafe state.pointee.lock.lock()
+    // SAFETY: freshly allocated for one device's state, which is freed with the checker's.
+    unsafe context.initialize(
+      to: DeviceState(
+        checker: state, owner: Unmanaged.passUnretained(self),
+        number: UInt32(state.pointee.devices.count + 1), name: device.name,
+        core: device.unsafeCore, isIncomplete: isLate))
+    unsafe state.pointee.devices.append(context)
+    unsafe state.pointee.lock.unlock()
+    // SAFETY: the observer keeps this object, which keeps the context.
+    device.setObserver(
+      unsafe DMAObserver(
+        receive: { context, event in unsafe DMAChecker.receive(context, event) },
+        context: UnsafeMutableRawPointer(context), owner: self))
+  }
+
+  private static func receive(_ context: UnsafeMutableRawPointer, _ event: UnsafeRawPointer) {
+    // SAFETY: the context is a DeviceState of `attach`; the event is valid during the call.
+    let device = unsafe context.assumingMemoryBound(to: DeviceState.self)
+    let state = unsafe device.pointee.checker
+    unsafe state.pointee.lock.lock()
+    unsafe state.pointee.handle(event.assumingMemoryBound(to: DMAEvent.self), device)
+    let hasPending = unsafe state.pointee.hasPending
+    unsafe state.pointee.lock.unlock()
+    guard hasPending else { return }
+    unsafe device.pointee.owner.takeUnretainedValue().deliver()
+  }
+
+  /// Gives waiting findings to the handler, without the lock.
+  private func deliver() {
+    unsafe state.pointee.lock.lock()
+    let findings = unsafe state.pointee.pending
+    unsafe state.pointee.pending = []
+    unsafe state.pointee.hasPending = false
+    unsafe state.pointee.lock.unlock()
+    for finding in findings { handler(finding) }
+  }
+
+  private func withDevice(
+    _ device: DMADevice, _ body: (UnsafeMutablePointer<DeviceState>) -> Void
+  ) {
+    let core = unsafe device.unsafeCore
+    unsafe state.pointee.lock.lock()
+    for unsafeknown in unsafe state.pointee.devices.reversed() {
+      // SAFETY: devices live as long as the state.
+      if unsafe known.pointee.core == core {
+        unsafe body(known)
+        break
+      }
+    }
+    unsafe state.pointee.lock.unlock()
+    deliver()
+  }
+
+  // MARK: What machines tell
+
+  /// Says that a watched device reached memory, or tried to.
+  ///
+  /// For machines, which see every access: it is compared with the mappings that are live now.
+  public func reportAccess(
+    _ device: DMADevice, address: DMAAddress, byteCount: Int, isWrite: Bool
+  ) {
+    let access = Finding.Access(
+      address: address.rawValue, byteCount: UInt64(max(0, byteCount)), isWrite: isWrite,
+      reason: nil)
+    unsafe withDevice(device) { known in
+      unsafe state.pointee.judge(access, known, state.pointee.now(known))
+    }
+  }
+
+  /// Says that an access of a watched device was refused, by an IOMMU or by the bus.
+  ///
+  /// The finding names the nearest live mapping and the one that ended there last.
+  public func reportFault(
+    _ device: DMADevice, address: DMAAddress, byteCount: Int = 1, isWrite: Bool,
+    reason: FaultReason
+  ) {
+    let access = Finding.Access(
+      address: address.rawValue, byteCount: UInt64(max(0, byteCount)), isWrite: isWrite,
+      reason: reason)
+    unsafe withDevice(device) { known in
+      unsafe state.pointee.judge(access, known, state.pointee.now(known))
+    }
+  }
+
+  /// Says that memory is about to be freed by its owner: mappings of it must have ended.
+  public func reportFree(
+    cpuAddress: UInt, byteCount: Int, file: StaticString = #fileID, line: UInt32 = #line
+  ) {
+    unsafe state.pointee.lock.lock()
+    unsafe state.pointee.judgeFree(
+      UInt64(cpuAddress), UInt64(max(0, byteCount)), CallSite(file, line))
+    unsafe state.pointee.lock.unlock()
+    deliver()
+  }
+
+  // MARK: Results
+
+  /// Reports what devices that were not removed still have: for the end of a program.
+  ///
+  /// - Returns: what was seen in all.
+  @discardableResult
+  public func finish() -> Statistics {
+    unsafe state.pointee.lock.lock()
+    for unsafedevice in unsafe state.pointee.devices where unsafe !device.pointee.isRemoved {
+      // SAFETY: devices live as long as the state.
+      unsafe state.pointee.reportLeaks(device, nil)
+    }
+    unsafe state.pointee.lock.unlock()
+    deliver()
+    return statistics
+  }
+
+  /// What was seen so far.
+  public var statistics: Statistics {
+    unsafe state.pointee.lock.lock()
+    defer { unsafe state.pointee.lock.unlock() }
+    var result = unsafe state.pointee.statistics
+    unsafe result.liveCount = state.pointee.live.count + state.pointee.blocks.count
+    unsafe result.lostSiteCount = state.pointee.sites.lostCount
+    return result
+  }
+
+  /// How often a rule was broken, repeats included.
+  public func violationCount(of rule: CheckRule) -> UInt64 {
+    unsafe state.pointee.lock.lock()
+    defer { unsafe state.pointee.lock.unlock() }
+    return unsafe state.pointee.ruleCounts[Int(rule.rawValue)]
+  }
+}
+
+// SAFETY: all mutable state is behind the lock; the handler is told in which contexts it runs.
+extension DMAChecker: @unchecked Sendable {}

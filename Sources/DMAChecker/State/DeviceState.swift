@@ -1,0 +1,21 @@
+internal import DMA
+
+/// What the checker keeps for one device; the context of its observer.
+@safe
+struct DeviceState: ~Copyable {
+  let checker: UnsafeMutablePointer<CheckerState>
+  let owner: Unmanaged<DMAChecker>
+  /// The device's number with this checker, from 1.
+  let number: UInt32
+  let name: String
+  let core: UnsafeMutablePointer<DMADeviceCore>
+  /// Mappings that are live, without coherent memory and pools.
+  var streamingCount = 0
+  /// Whether the checker does not know all that is live: what it does not find is "unknown".
+  var isIncomplete: Bool
+  /// Whether a mask was refused and none accepted since.
+  var isMaskRefused = false
+  var isRemoved = false
+  /// The time of its last event.
+  var time: UInt64 = 0
+}
