@@ -45,7 +45,7 @@ public final class DMAChecker {
         checker: state, owner: Unmanaged.passUnretained(self),
         number: UInt32(state.pointee.devices.count + 1), name: device.name,
         core: device.unsafeCore, isIncomplete: isLate))
-    unsafe state.pointee.devices.append(context)
+    unsafe state.pointee.devices.append(KnownDevice(state: context))
     unsafe state.pointee.lock.unlock()
     // SAFETY: the observer keeps this object, which keeps the context.
     device.setObserver(
@@ -81,10 +81,10 @@ public final class DMAChecker {
   ) {
     let core = unsafe device.unsafeCore
     unsafe state.pointee.lock.lock()
-    for unsafeknown in unsafe state.pointee.devices.reversed() {
+    for known in unsafe state.pointee.devices.reversed() {
       // SAFETY: devices live as long as the state.
-      if unsafe known.pointee.core == core {
-        unsafe body(known)
+      if unsafe known.state.pointee.core == core {
+        unsafe body(known.state)
         break
       }
     }
@@ -142,9 +142,9 @@ public final class DMAChecker {
   @discardableResult
   public func finish() -> Statistics {
     unsafe state.pointee.lock.lock()
-    for unsafedevice in unsafe state.pointee.devices where unsafe !device.pointee.isRemoved {
+    for device in unsafe state.pointee.devices where unsafe !device.state.pointee.isRemoved {
       // SAFETY: devices live as long as the state.
-      unsafe state.pointee.reportLeaks(device, nil)
+      unsafe state.pointee.reportLeaks(device.state, nil)
     }
     unsafe state.pointee.lock.unlock()
     deliver()

@@ -4,6 +4,7 @@
 /// All-ones is not a key: no mapping ever has that address (it is Linux's error marker).
 /// Look-up, insertion and removal are O(1) on average; insertion is O(n) when it grows.
 @safe
+@frozen
 @usableFromInline
 package struct AddressTable<Value: BitwiseCopyable>: ~Copyable {
   @usableFromInline

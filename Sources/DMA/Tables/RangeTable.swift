@@ -1,4 +1,5 @@
 /// A range of addresses that a `RangeTable` keeps.
+@usableFromInline
 package protocol RangeRecord: BitwiseCopyable {
   /// Whose range it is: ranges of different owners have nothing to do with each other.
   var owner: UInt32 { get }
@@ -15,6 +16,8 @@ package protocol RangeRecord: BitwiseCopyable {
 /// cache line of the table. A range is filed under the granule its start lies in, so looking up
 /// an inner address walks back granule by granule, as far as the longest range ever kept.
 @safe
+@frozen
+@usableFromInline
 package struct RangeTable<Record: RangeRecord>: ~Copyable {
   @usableFromInline package var slots: UnsafeMutablePointer<Record>?
   @usableFromInline package var capacity: Int
@@ -24,7 +27,7 @@ package struct RangeTable<Record: RangeRecord>: ~Copyable {
   /// Addresses that differ only below this bit are filed together.
   @usableFromInline package let shift: UInt64
   /// No more slots than this.
-  package let capacityMax: Int
+  @usableFromInline package let capacityMax: Int
 
   /// An empty table, which allocates nothing.
   @inlinable

@@ -95,13 +95,13 @@ extension CheckerState {
       return
     }
     let last = lastFreed(owner, where: { address &- $0.address < $0.byteCount })
-    for unsafeother in unsafe devices where unsafe other.pointee.number != owner {
-      let number = unsafe other.pointee.number
+    for other in devices where unsafe other.state.pointee.number != owner {
+      let number = unsafe other.state.pointee.number
       guard last == nil, let index = live.find(number, containing: address, byteCount: 1)
       else { continue }
       unsafe reportAccess(
         .deviceUsedOthers, access, device, now, mapping: live[index],
-        otherDevice: other.pointee.name)
+        otherDevice: other.state.pointee.name)
       return
     }
     let near = nearest(owner, address)
@@ -155,7 +155,7 @@ extension CheckerState {
     let number = sites.number(of: .callSite(site))
     for mapping in hit {
       guard isNew(.memoryFreed, number, mapping.site, mapping.owner) else { continue }
-      let device = unsafe devices[Int(mapping.owner - 1)]
+      let device = unsafe devices[Int(mapping.owner - 1)].state
       var finding = Finding(rule: .memoryFreed, device: unsafe device.pointee.name)
       finding.call = Finding.Call(
         kind: .free, family: .none, site: self.site(number), address: nil, byteCount: byteCount,

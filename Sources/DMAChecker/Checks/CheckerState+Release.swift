@@ -99,15 +99,15 @@ extension CheckerState {
       return
     }
     let owner = unsafe device.pointee.number
-    for unsafeother in unsafe devices where unsafe other.pointee.number != owner {
+    for other in devices where unsafe other.state.pointee.number != owner {
       // SAFETY: devices live as long as the checker.
-      guard let index = unsafe live.find(other.pointee.number, address) else { continue }
+      guard let index = unsafe live.find(other.state.pointee.number, address) else { continue }
       let family = unsafe event.pointee.family
       // The same number may be mapped for several devices; what this one released may be its own.
       guard live[index].family == family else { continue }
       if lastFreed(owner, where: { $0.address == address }) != nil { break }
       unsafe report(
-        .releaseForWrongDevice, device, event, live[index], otherDevice: other.pointee.name)
+        .releaseForWrongDevice, device, event, live[index], otherDevice: other.state.pointee.name)
       return
     }
     // What was not remembered cannot be told from what never was.

@@ -21,7 +21,8 @@ extension CheckerState {
       bits: LiveMapping.bits(event.pointee.direction, .scatter))
     unsafe checkSegments(record, event, device)
     var addresses: [UInt64] = []
-    for unsafesegment in unsafe event.pointee.segments.dropFirst() {
+    for index in unsafe 1..<event.pointee.segments.count {
+      let segment = unsafe event.pointee.segments[index]
       var part = record
       part.address = segment.dmaAddress
       part.byteCount = segment.byteCount
@@ -50,7 +51,9 @@ extension CheckerState {
   ) {
     let constraints = unsafe device.pointee.core.pointee.constraints
     let limit = unsafe device.pointee.core.pointee.streamingLimit
-    for unsafesegment in unsafe event.pointee.segments where segment.byteCount > 0 {
+    for index in unsafe 0..<event.pointee.segments.count {
+      let segment = unsafe event.pointee.segments[index]
+      guard segment.byteCount > 0 else { continue }
       let last = segment.dmaAddress &+ (segment.byteCount - 1)
       if segment.byteCount > UInt64(constraints.segmentByteCountMax) {
         unsafe report(

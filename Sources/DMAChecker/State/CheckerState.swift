@@ -17,7 +17,7 @@ struct CheckerState: ~Copyable {
   var freed: UnsafeMutablePointer<FreedMapping>
   var freedNext = 0
   var freedCount = 0
-  var devices: [UnsafeMutablePointer<DeviceState>] = unsafe []
+  var devices: [KnownDevice] = []
   /// Segments of scatter lists after the first, and which places are free.
   var segments: [[UInt64]] = []
   var freeSegments: [UInt32] = []
@@ -48,10 +48,10 @@ struct CheckerState: ~Copyable {
 
   deinit {
     unsafe freed.deallocate()
-    for unsafedevice in unsafe devices {
+    for device in devices {
       // SAFETY: made by `DMAChecker.attach`; the checker's end means that nobody delivers events.
-      unsafe device.deinitialize(count: 1)
-      unsafe device.deallocate()
+      unsafe device.state.deinitialize(count: 1)
+      unsafe device.state.deallocate()
     }
   }
 

@@ -19,3 +19,9 @@ struct DeviceState: ~Copyable {
   /// The time of its last event.
   var time: UInt64 = 0
 }
+
+/// A device in the checker's list.
+@safe
+struct KnownDevice {
+  let state: UnsafeMutablePointer<DeviceState>
+}

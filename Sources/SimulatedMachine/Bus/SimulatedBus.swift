@@ -20,6 +20,10 @@ final class SimulatedBus {
   let interrupts: InterruptController
   let incidents: IncidentLog
   let iommu: VTDUnit?
+  /// Set before devices run.
+  var accessObserver: (@Sendable (BusAccess) -> Void)?
+  /// Set before devices run.
+  var incidentObserver: (@Sendable (BusIncident) -> Void)?
 
   init(
     memory: PhysicalMemory, interrupts: InterruptController, incidents: IncidentLog,
@@ -62,6 +66,10 @@ final class SimulatedBus {
       interrupts.receive(address: access.address, data: data)
       return .done
     }
+    accessObserver?(
+      BusAccess(
+        requester: access.requester, address: access.address, byteCount: access.byteCount,
+        isWrite: access.isWrite))
     guard let iommu else { return reachMemory(access) }
     return translate(access, iommu)
   }
@@ -113,9 +121,10 @@ final class SimulatedBus {
   }
 
   private func note(_ access: Access, _ reason: BusIncident.Reason) {
-    incidents.append(
-      BusIncident(
-        requester: access.requester, address: access.address, byteCount: access.byteCount,
-        isWrite: access.isWrite, reason: reason))
+    let incident = BusIncident(
+      requester: access.requester, address: access.address, byteCount: access.byteCount,
+      isWrite: access.isWrite, reason: reason)
+    incidents.append(incident)
+    incidentObserver?(incident)
   }
 }
