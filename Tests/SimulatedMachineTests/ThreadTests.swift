@@ -2,7 +2,6 @@ import DMA
 import DMAMapping
 import PCI
 import SimulatedMachine
-import Synchronization
 import Testing
 
 private var threaded: SimulatedMachine.Configuration {
@@ -77,31 +76,34 @@ struct ThreadTests {
   @Test func `many threads allocate and free pages and objects at once`() async throws {
     let machine = try SimulatedMachine()
     let before = machine.freeByteCount
-    let failures = Atomic(0)
-    await withTaskGroup { group in
-      for task in 0..<4 {
-        group.addTask {
-          for round in 0..<2000 {
-            do throws(DMAError) {
-              var pages = try machine.allocatePages(byteCount: 4096 * (1 + (round + task) % 5))
-              var object = try machine.allocateObject(byteCount: 8 + (round * 7 + task) % 1000)
-              let mark = UInt64(task << 32 | round)
-              var bytes = pages.mutableBytes
-              bytes.storeBytes(of: mark, toByteOffset: 0, as: UInt64.self)
-              var small = object.mutableBytes
-              small.storeBytes(of: mark, toByteOffset: 0, as: UInt64.self)
-              let isOurs =
-                unsafe pages.bytes.unsafeLoad(as: UInt64.self) == mark
-                && object.bytes.unsafeLoad(as: UInt64.self) == mark
-              if !isOurs { failures.add(1, ordering: .relaxed) }
-            } catch {
-              failures.add(1, ordering: .relaxed)
-            }
-          }
-        }
-      }
+    let failures = await withTaskGroup(of: Int.self) { group in
+      for task in 0..<4 { group.addTask { allocateAndFree(machine, task) } }
+      return await group.reduce(0, +)
     }
-    #expect(failures.load(ordering: .relaxed) == 0)
+    #expect(failures == 0)
     #expect(machine.freeByteCount == before)
   }
+}
+
+/// Writes into fresh pages and objects and looks again; how often that went wrong.
+private func allocateAndFree(_ machine: SimulatedMachine, _ task: Int) -> Int {
+  var failures = 0
+  for round in 0..<2000 {
+    do throws(DMAError) {
+      var pages = try machine.allocatePages(byteCount: 4096 * (1 + (round + task) % 5))
+      var object = try machine.allocateObject(byteCount: 8 + (round * 7 + task) % 1000)
+      let mark = UInt64(task << 32 | round)
+      var bytes = pages.mutableBytes
+      bytes.storeBytes(of: mark, toByteOffset: 0, as: UInt64.self)
+      var small = object.mutableBytes
+      small.storeBytes(of: mark, toByteOffset: 0, as: UInt64.self)
+      let isOurs =
+        unsafe pages.bytes.unsafeLoad(as: UInt64.self) == mark
+        && object.bytes.unsafeLoad(as: UInt64.self) == mark
+      if !isOurs { failures += 1 }
+    } catch {
+      failures += 1
+    }
+  }
+  return failures
 }
