@@ -150,4 +150,25 @@ struct CacheTests {
       #expect(try edu.deviceReads(physical) == 0)
     }
   }
+
+  @Test func `an IOMMU that does not see caches says so and reads memory`() throws {
+    var configuration = SimulatedMachine.Configuration()
+    configuration.isCoherent = false
+    configuration.iommu = .vtd()
+    let edu = try EduMachine(configuration)
+    edu.device.enableBusMastering()
+    let unit = try #require(edu.machine.iommuRegisters)
+    #expect(unit.read(UInt64.self, at: 0x10) & 1 == 0)
+    // A root table that the CPU wrote and did not clean: for the unit it is empty.
+    let root = try edu.machine.allocatePages(byteCount: 4096)
+    store(UInt64(root.address - edu.machine.linearBase) | 1, root.address)
+    unit.write(UInt64(root.address - edu.machine.linearBase), at: 0x20)
+    unit.write(1 << 30 as UInt32, at: 0x18)
+    unit.write(1 << 31 as UInt32, at: 0x18)
+    try edu.transfer(from: 0x1000, to: 0x40000, byteCount: 8, toMemory: false)
+    #expect(edu.machine.takeIncidents().map(\.reason) == [.translationFault(reason: 1)])
+    edu.maintain(root.address, 4096, .clean)
+    try edu.transfer(from: 0x1000, to: 0x40000, byteCount: 8, toMemory: false)
+    #expect(edu.machine.takeIncidents().map(\.reason) == [.translationFault(reason: 2)])
+  }
 }

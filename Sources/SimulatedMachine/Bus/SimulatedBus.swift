@@ -13,7 +13,8 @@ public enum BusOutcome: Equatable, Sendable {
 /// The one way from devices to memory.
 ///
 /// Whoever masters the bus passes here: its bus-master bit, then interrupt messages, then the
-/// IOMMU, then memory.
+/// IOMMU, then memory. Registers of other devices are not memory: the bus takes no peer-to-peer
+/// traffic, as most root ports do not.
 @safe
 final class SimulatedBus {
   let memory: PhysicalMemory
