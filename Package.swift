@@ -31,6 +31,7 @@ let package = Package(
     .library(name: "SimulatedMachine", targets: ["SimulatedMachine"]),
     .library(name: "QEMUMachine", targets: ["QEMUMachine"]),
     .library(name: "DeviceTree", targets: ["DeviceTree"]),
+    .library(name: "DMATrace", targets: ["DMATrace"]),
     .executable(name: "dmatool", targets: ["dmatool"]),
   ],
   traits: [
@@ -60,10 +61,12 @@ let package = Package(
       swiftSettings: common),
     .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
     .target(name: "DeviceTree", swiftSettings: embeddable),
+    .target(name: "DMATrace", dependencies: ["DMA"], swiftSettings: common),
     .executableTarget(
       name: "dmatool",
       dependencies: [
-        "DMA", "DMAChecker", "DMAMapping", "Drivers", "PCI", "QEMUMachine", "SimulatedMachine",
+        "DMA", "DMAChecker", "DMAMapping", "DMATrace", "Drivers", "PCI", "QEMUMachine",
+        "SimulatedMachine",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CLI"])),
@@ -106,5 +109,7 @@ let package = Package(
     .testTarget(
       name: "DeviceTreeTests", dependencies: ["DeviceTree", "TestSupport"],
       swiftSettings: common),
+    .testTarget(
+      name: "DMATraceTests", dependencies: ["DMA", "DMATrace"], swiftSettings: common),
   ]
 )
