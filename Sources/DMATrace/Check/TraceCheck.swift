@@ -1,0 +1,48 @@
+/// Checks traces: the whole way from a file to a report.
+public enum TraceCheck {
+  /// Reads and checks one trace.
+  ///
+  /// - Parameters:
+  ///   - path: a file in any of the forms the readers know, packed or not; `-` is standard input.
+  ///   - options: what the user knows about it.
+  /// - Returns: the report, and the context that has the names its numbers mean.
+  /// - Throws: `TraceInputError` when the trace cannot be read; trying again helps only where the
+  ///   error's system number says so.
+  public static func check(_ path: String, options: CheckOptions = CheckOptions())
+    throws(TraceInputError) -> (report: CheckReport, context: TraceContext)
+  {
+    let context = TraceContext()
+    let checker = TraceChecker(context: context, options: options)
+    try TraceReader(context: context).read(path, into: checker)
+    checker.finish()
+    return (checker.report(path: path), context)
+  }
+
+  /// Checks a trace that is in memory already.
+  ///
+  /// - Parameters:
+  ///   - bytes: the trace's bytes, in any form but packed.
+  ///   - options: what the user knows about it.
+  /// - Throws: `TraceInputError` for a damaged binary trace, or a text that is no trace.
+  public static func check(bytes: [UInt8], options: CheckOptions = CheckOptions())
+    throws(TraceInputError) -> (report: CheckReport, context: TraceContext)
+  {
+    let context = TraceContext()
+    let checker = TraceChecker(context: context, options: options)
+    var padded = bytes
+    padded += [UInt8](repeating: 0, count: Bytes.readablePadding)
+    let reader = TraceReader(context: context)
+    let result = unsafe padded.withUnsafeBufferPointer { padded -> Result<Void, TraceInputError> in
+      do throws(TraceInputError) {
+        guard let base = padded.baseAddress else { return .success(()) }
+        unsafe try reader.readMemory(base, bytes.count, "memory", into: checker)
+        return .success(())
+      } catch {
+        return .failure(error)
+      }
+    }
+    try result.get()
+    checker.finish()
+    return (checker.report(path: "memory"), context)
+  }
+}

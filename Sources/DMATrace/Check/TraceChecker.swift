@@ -1,0 +1,285 @@
+import DMA
+
+/// Finds broken DMA rules in a trace, and only those the trace proves.
+///
+/// What a trace cannot prove is "unknown": counted, never a finding. The order of the lines is not
+/// the order of things: an unmap is written after it was done, so a reused address may show its new
+/// mapping first, and events with equal stamps are merged by CPU. Events of one stamp are therefore
+/// put into an order that makes sense, if there is one, before they are judged.
+@safe
+final class TraceChecker: TraceSink {
+  let context: TraceContext
+  let options: CheckOptions
+  let book = MappingBook()
+  var findings: [Finding] = []
+  var unknown = UnknownCounts()
+  /// States of devices by number.
+  var devices: UnsafeMutablePointer<DeviceState>
+  var deviceCapacity = 64
+  /// A loss of events begins a new epoch: what is older may have changed unseen.
+  var epoch: UInt32 = 0
+  /// A mark of a driver's coming was seen in this epoch.
+  var arrivalSeen = false
+  var leaveSeen = false
+  var overlaps: [Overlap] = []
+  var lastBounce = (device: UInt32(0), address: UInt64(0), task: Int32(0))
+  /// Per CPU, when it last wrote an event: what it lost lies after that.
+  var lastTimes: [UInt64] = []
+  var cpusSeen = 0
+  var lossMarks = 0
+  var now: UInt64 = 0
+  var firstTime: UInt64?
+  var scanBudget = 50_000_000
+  var samples = LiveSamples()
+  var nullFrees = 0
+  var truncatedLists = 0
+  var hasSyncEvents = false
+
+  // SAFETY: owned; the first `groupCount` are initialized.
+  private var group: UnsafeMutablePointer<TraceEvent>
+  private var groupCapacity = 256
+  private var groupCount = 0
+  private var groupIsMixed = false
+
+  /// Two live mappings in one cache line, until the older one's release decides.
+  struct Overlap {
+    var older: Int
+    var olderRecord: MappingRecord
+    var event: TraceEvent
+  }
+
+  init(context: TraceContext, options: CheckOptions) {
+    self.context = context
+    self.options = options
+    unsafe group = .allocate(capacity: groupCapacity)
+    unsafe devices = .allocate(capacity: deviceCapacity)
+    unsafe devices.initialize(repeating: DeviceState(), count: deviceCapacity)
+    context.forgetsLists = false
+  }
+
+  deinit {
+    unsafe group.deallocate()
+    unsafe devices.deinitialize(count: deviceCapacity)
+    unsafe devices.deallocate()
+  }
+
+  func accept(_ event: inout TraceEvent) {
+    if groupCount > 0 {
+      if unsafe event.kind == .loss || event.time != group[0].time
+        || !event.flags.contains(.timed)
+      {
+        flush()
+        keepLists(of: &event)
+      } else if unsafe event.cpu != group[0].cpu {
+        groupIsMixed = true
+      }
+    }
+    if event.kind == .loss {
+      lose(event)
+      return
+    }
+    if groupCount == groupCapacity { growGroup() }
+    unsafe (group + groupCount).initialize(to: event)
+    groupCount &+= 1
+  }
+
+  func attachStack(_ stack: UInt32) {
+    if groupCount > 0 { unsafe group[groupCount - 1].stack = stack }
+  }
+
+  /// Judges what is left, and what only the end shows.
+  func finish() {
+    flush()
+    judgeLeaving(atEnd: true)
+    judgeEnd()
+  }
+
+  private func growGroup() {
+    let larger = UnsafeMutablePointer<TraceEvent>.allocate(capacity: groupCapacity * 2)
+    unsafe larger.moveInitialize(from: group, count: groupCount)
+    unsafe group.deallocate()
+    unsafe group = unsafe larger
+    groupCapacity *= 2
+  }
+
+  /// Moves a new event's lists to the front of the emptied arena.
+  @inline(__always)
+  private func keepLists(of event: inout TraceEvent) {
+    let start = Int(event.listStart)
+    let count = context.listCount - start
+    if start > 0 {
+      if count > 0 { unsafe context.lists.update(from: context.lists + start, count: count) }
+      context.listCount = max(count, 0)
+      event.listStart = 0
+    }
+  }
+
+  @inline(__always)
+  private func flush() {
+    let count = groupCount
+    groupCount = 0
+    if count == 1 || !groupIsMixed {
+      for index in 0..<count { unsafe process(group[index]) }
+    } else {
+      processMixed(count)
+    }
+    groupIsMixed = false
+  }
+
+  /// Orders events of one stamp from several CPUs: each CPU's own order holds, and among them
+  /// whatever makes sense goes first.
+  private func processMixed(_ count: Int) {
+    var cpus: [UInt32] = []
+    var heads: [[Int]] = []
+    for index in 0..<count {
+      let cpu = unsafe group[index].cpu
+      if let known = cpus.firstIndex(of: cpu) {
+        heads[known].append(index)
+      } else {
+        cpus.append(cpu)
+        heads.append([index])
+      }
+    }
+    var at = [Int](repeating: 0, count: cpus.count)
+    for _ in 0..<count {
+      var best = -1
+      var bestRank = Int.max
+      for cpu in heads.indices where at[cpu] < heads[cpu].count {
+        let index = heads[cpu][at[cpu]]
+        let rank = unsafe urgency(group[index]) * count + index
+        if rank < bestRank {
+          bestRank = rank
+          best = cpu
+        }
+      }
+      unsafe process(group[heads[best][at[best]]])
+      at[best] += 1
+    }
+  }
+
+  /// What should go first: syncs and releases of what is live, then all that needs nothing, then
+  /// what fits nothing yet.
+  private func urgency(_ event: TraceEvent) -> Int {
+    switch event.kind {
+    case .syncForCPU, .syncForDevice:
+      return containing(event) != nil ? 0 : 3
+    case .syncScatterForCPU, .syncScatterForDevice: return 0
+    case .unmap, .unmapScatter, .free:
+      return exactMatch(event) != nil ? 1 : 3
+    default: return 2
+    }
+  }
+
+  @inline(__always)
+  private func process(_ event: TraceEvent) {
+    note(event)
+    switch event.kind {
+    case .map: map(event)
+    case .unmap: unmap(event)
+    case .mapScatter: mapScatter(event)
+    case .unmapScatter: unmapScatter(event)
+    case .allocate: allocate(event)
+    case .free: free(event)
+    case .syncForCPU, .syncForDevice: sync(event)
+    case .syncScatterForCPU, .syncScatterForDevice: syncScatter(event)
+    case .bounced: bounced(event)
+    case .mark: mark(event)
+    case .deviceJoined: unsafe devices[Int(event.device)].cameInTrace = true
+    case .deviceLeft:
+      leaveSeen = true
+      unsafe devices[Int(event.device)].leaves = true
+    default: break
+    }
+  }
+
+  /// Times, CPUs and the device's first sight.
+  @inline(__always)
+  private func note(_ event: TraceEvent) {
+    if event.flags.contains(.timed) {
+      now = event.time
+      if firstTime == nil { firstTime = now }
+      let cpu = Int(event.cpu)
+      if cpu < lastTimes.count {
+        lastTimes[cpu] = event.time
+      } else if event.cpu != .max, cpu < 1 << 16 {
+        lastTimes += [UInt64](repeating: 0, count: cpu + 1 - lastTimes.count)
+        lastTimes[cpu] = event.time
+      }
+    }
+    let device = Int(event.device)
+    if device >= deviceCapacity { growDevices(device) }
+    if device != 0 {
+      let state = unsafe devices + device
+      if unsafe !state.pointee.isSeen {
+        unsafe state.pointee.isSeen = true
+        unsafe state.pointee.firstTime = event.time
+        unsafe state.pointee.followsArrival = arrivalSeen
+      }
+      unsafe state.pointee.lastTime = event.time
+    }
+    samples.tick(self)
+  }
+
+  private func growDevices(_ device: Int) {
+    let capacity = max(deviceCapacity * 2, device + 1)
+    let larger = UnsafeMutablePointer<DeviceState>.allocate(capacity: capacity)
+    unsafe larger.moveInitialize(from: devices, count: deviceCapacity)
+    unsafe (larger + deviceCapacity).initialize(
+      repeating: DeviceState(), count: capacity - deviceCapacity)
+    unsafe devices.deallocate()
+    unsafe devices = unsafe larger
+    deviceCapacity = capacity
+  }
+
+  // MARK: Losses and marks
+
+  /// Events of a CPU were lost between its last event and here.
+  private func lose(_ event: TraceEvent) {
+    lossMarks += 1
+    epoch += 1
+    var since: UInt64 = 0
+    if event.cpu == .max {
+      since = lastTimes.min() ?? 0
+    } else if Int(event.cpu) < lastTimes.count {
+      since = lastTimes[Int(event.cpu)]
+    }
+    let before = findings.count
+    findings.removeAll { $0.rule.dependsOnCompleteness && $0.time >= since }
+    unknown.withdrawnByLoss += before - findings.count
+    overlaps.removeAll()
+    arrivalSeen = false
+    leaveSeen = false
+    for device in 0..<min(deviceCapacity, context.devices.count + 1) {
+      unsafe devices[device].cameInTrace = false
+      unsafe devices[device].followsArrival = false
+      unsafe devices[device].allocatedSinceArrival = false
+      unsafe devices[device].leaves = false
+      unsafe devices[device].mayLeave = false
+      unsafe devices[device].neverSynced = 0
+    }
+    context.listCount = groupCount == 0 ? 0 : context.listCount
+  }
+
+  private func mark(_ event: TraceEvent) {
+    if event.flags.contains(.driverArrives) {
+      if leaveSeen { judgeLeaving(atEnd: false) }
+      arrivalSeen = true
+      for device in 1..<max(2, context.devices.count + 1) where device < deviceCapacity {
+        // One that went completely begins anew.
+        if unsafe devices[device].leaves || devices[device].mayLeave { unsafe devices[device].isSeen = false }
+        unsafe devices[device].leaves = false
+        unsafe devices[device].mayLeave = false
+      }
+    } else if event.flags.contains(.driverLeaves) {
+      leaveSeen = true
+      for device in 1..<max(2, context.devices.count + 1) where device < deviceCapacity {
+        guard event.device == 0 || event.device == UInt32(device) else { continue }
+        if event.device != 0 { unsafe devices[device].leaves = true }
+        unsafe devices[device].mayLeave = true
+        unsafe devices[device].releasesSinceLeaving = 0
+        unsafe devices[device].freesSinceLeaving = 0
+        unsafe devices[device].mapsSinceLeaving = 0
+      }
+    }
+  }
+}
