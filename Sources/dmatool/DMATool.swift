@@ -7,7 +7,9 @@
     static let configuration = CommandConfiguration(
       commandName: "dmatool",
       abstract: "Runs, checks and explains DMA: drivers on simulated and QEMU devices, and traces.",
-      subcommands: [DemoCommand.self, EduCommand.self]
+      subcommands: [
+        CheckCommand.self, DemoCommand.self, EduCommand.self,
+      ]
     )
   }
 #else

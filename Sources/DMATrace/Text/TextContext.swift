@@ -20,6 +20,12 @@ extension TextParser {
       unsafe at = unsafe start + 16
       unsafe Bytes.skipSpaces(&at)
       context.form = .perfScript
+    } else if unsafe start[8] == 0x2d, unsafe Bytes.isDigit(start[9]),
+      unsafe isLatency(start + 9, end)
+    {
+      // latency-format prints eight columns
+      unsafe nameEnd = start + 8
+      unsafe at = start + 9
     } else if let pid = unsafe findTask(start, end) {
       unsafe nameEnd = unsafe pid - 1
       unsafe at = unsafe pid
@@ -115,6 +121,21 @@ extension TextParser {
     while unsafe at < end, unsafe Bytes.isDigit(at.pointee) || at.pointee == 0x2f { unsafe at += 1 }
     while unsafe at < end, unsafe at.pointee == 0x20 { unsafe at += 1 }
     return unsafe at < end && at.pointee == 0x5b
+  }
+
+  /// After the task's number the CPU stands glued to the flags, then a time in microseconds.
+  private func isLatency(_ task: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> Bool {
+    var at = unsafe task
+    while unsafe at < end, unsafe Bytes.isDigit(at.pointee) { unsafe at += 1 }
+    while unsafe at < end, unsafe at.pointee == 0x20 { unsafe at += 1 }
+    let cpu = unsafe at
+    while unsafe at < end, unsafe Bytes.isDigit(at.pointee) { unsafe at += 1 }
+    guard unsafe at > cpu, unsafe at < end, unsafe at.pointee != 0x20 else { return false }
+    while unsafe at < end, unsafe at.pointee != 0x20 { unsafe at += 1 }
+    while unsafe at < end, unsafe at.pointee == 0x20 { unsafe at += 1 }
+    let time = unsafe at
+    while unsafe at < end, unsafe Bytes.isDigit(at.pointee) { unsafe at += 1 }
+    return unsafe at > time && at + 2 < end && at[0] == 0x75 && at[1] == 0x73
   }
 
   /// Where the task's number stands, when columns do not tell: before the first `[digits]`.

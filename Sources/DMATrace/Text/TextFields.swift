@@ -33,6 +33,7 @@ extension TextParser {
       isRaw = true
     } else {
       unsafe parseDevice(&at)
+      unsafe Bytes.skipSpaces(&at)
     }
     var lists = Lists()
     while unsafe at < end {
@@ -78,7 +79,6 @@ extension TextParser {
     while unsafe at.pointee > 0x20 { unsafe at += 1 }
     event.device = unsafe UInt32(
       truncatingIfNeeded: recentDevices.number(of: name, at - name, in: context.devices))
-    unsafe Bytes.skipSpaces(&at)
   }
 
   @inline(__always)
