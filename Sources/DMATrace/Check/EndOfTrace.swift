@@ -82,6 +82,7 @@ extension TraceChecker {
       }
     }
     withdrawIfPartial()
+    withdrawAfterSilence()
     samples.take(self)
   }
 
@@ -92,5 +93,15 @@ extension TraceChecker {
     let before = findings.count
     findings.removeAll { $0.rule.dependsOnCompleteness }
     unknown.withdrawnAsPartial += before - findings.count
+  }
+
+  /// What a CPU lost after its last event leaves no mark: in a trace that lost events, a mapping
+  /// that seems to be missing may have been made there.
+  private func withdrawAfterSilence() {
+    guard lossMarks > 0 else { return }
+    let since = lastCalls.filter { $0.count >= 8 }.map(\.time).min() ?? .max
+    let before = findings.count
+    findings.removeAll { $0.time > since && $0.rule.missesMapping }
+    unknown.withdrawnByLoss += before - findings.count
   }
 }

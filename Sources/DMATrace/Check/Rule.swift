@@ -113,4 +113,12 @@ public enum Rule: String, Sendable, CaseIterable {
     default: true
     }
   }
+
+  /// Whether one mapping that was not seen would explain it.
+  var missesMapping: Bool {
+    switch self {
+    case .doubleRelease, .unknownRelease, .wrongDevice, .syncAfterRelease, .syncUnknown: true
+    default: false
+    }
+  }
 }

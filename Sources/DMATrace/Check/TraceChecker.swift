@@ -25,8 +25,12 @@ final class TraceChecker: TraceSink {
   var lastBounce = (device: UInt32(0), address: UInt64(0), task: Int32(0))
   /// Per CPU, when it last wrote an event: what it lost lies after that.
   var lastTimes: [UInt64] = []
+  /// Per CPU, when it last wrote an event of a device, and how many.
+  var lastCalls: [(time: UInt64, count: Int)] = []
   var cpusSeen = 0
   var lossMarks = 0
+  /// CPUs not heard of since they lost events, and when each was heard last.
+  var losing: [(cpu: UInt32, since: UInt64)] = []
   var now: UInt64 = 0
   var firstTime: UInt64?
   var scanBudget = 50_000_000
@@ -123,7 +127,24 @@ final class TraceChecker: TraceSink {
     } else {
       processMixed(count)
     }
+    if !losing.isEmpty { endLosses(count) }
     groupIsMixed = false
+  }
+
+  /// The CPUs that lost events are heard again.
+  ///
+  /// Where stamps are so coarse that other CPUs share the stamp of the first event after a loss,
+  /// what was lost may belong between their events, so they are on the far side of the gap too.
+  private func endLosses(_ count: Int) {
+    var since: UInt64?
+    losing.removeAll { loss in
+      for index in 0..<count where unsafe group[index].cpu == loss.cpu {
+        if groupIsMixed { since = min(since ?? .max, loss.since) }
+        return true
+      }
+      return false
+    }
+    if let since { beginEpoch(since: since) }
   }
 
   /// Orders events of one stamp from several CPUs: each CPU's own order holds, and among them
@@ -203,7 +224,12 @@ final class TraceChecker: TraceSink {
         lastTimes[cpu] = event.time
       } else if event.cpu != .max, cpu < 1 << 16 {
         lastTimes += [UInt64](repeating: 0, count: cpu + 1 - lastTimes.count)
+        lastCalls += [(time: UInt64, count: Int)](
+          repeating: (0, 0), count: cpu + 1 - lastCalls.count)
         lastTimes[cpu] = event.time
+      }
+      if event.device != 0, cpu < lastCalls.count {
+        lastCalls[cpu] = (event.time, lastCalls[cpu].count &+ 1)
       }
     }
     let device = Int(event.device)
@@ -236,13 +262,19 @@ final class TraceChecker: TraceSink {
   /// Events of a CPU were lost between its last event and here.
   private func lose(_ event: TraceEvent) {
     lossMarks += 1
-    epoch += 1
     var since: UInt64 = 0
     if event.cpu == .max {
       since = lastTimes.min() ?? 0
     } else if Int(event.cpu) < lastTimes.count {
       since = lastTimes[Int(event.cpu)]
     }
+    losing.append((event.cpu, since))
+    beginEpoch(since: since)
+  }
+
+  /// What is older may have changed unseen, and what was judged since then may be wrong.
+  private func beginEpoch(since: UInt64) {
+    epoch += 1
     let before = findings.count
     findings.removeAll { $0.rule.dependsOnCompleteness && $0.time >= since }
     unknown.withdrawnByLoss += before - findings.count
@@ -257,7 +289,6 @@ final class TraceChecker: TraceSink {
       unsafe devices[device].mayLeave = false
       unsafe devices[device].neverSynced = 0
     }
-    context.listCount = groupCount == 0 ? 0 : context.listCount
   }
 
   private func mark(_ event: TraceEvent) {

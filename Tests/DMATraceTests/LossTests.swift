@@ -1,0 +1,133 @@
+import DMA
+import Glibc
+import Testing
+
+@testable import DMATrace
+
+/// A small generator whose seed is printed and can be given again.
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+  init(seed: UInt64) { state = seed }
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var value = state
+    value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
+    return value ^ (value >> 31)
+  }
+  static var seed: UInt64 {
+    if let given = unsafe getenv("SWIFT_DMA_SEED") {
+      if let seed = unsafe UInt64(String(cString: given)) { return seed }
+    }
+    return UInt64(time(nil))
+  }
+}
+
+@Suite(.enabled(if: SharedTraces.isPresent, "../shared/traces is absent"))
+struct LossTests {
+  static let traces = [
+    "nvme-vtd-strict", "e1000-bounce-6g", "ahci-swiotlb-force", "vmxnet3-vtd-strict",
+    "megaraid-vtd-strict", "sym53c8xx-bounce-6g", "multi-vtd-lazy", "rtl8139-direct",
+    "virtio-blk-vtd-strict", "usb-ehci-vtd-strict", "e1000e-amdvi",
+  ]
+
+  /// The lines of a packed trace, without its header: as `trace_pipe` would have written it.
+  static func lines(_ name: String) throws -> [[UInt8]] {
+    let root = try #require(SharedTraces.root)
+    let file = unsafe open("\(root)/\(name).txt.xz", O_RDONLY)
+    try #require(file >= 0)
+    defer { close(file) }
+    let unpacker = try Unpacker(.xz, input: file)
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while case let count = unsafe read(unpacker.output, &buffer, buffer.count), count > 0 {
+      bytes += buffer[..<count]
+    }
+    #expect(unpacker.finish() == 0)
+    return bytes.split(separator: 10).filter { $0.first != 0x23 }.map(Array.init)
+  }
+
+  static func cpu(_ line: [UInt8]) -> Int {
+    guard let open = line.firstIndex(of: 0x5b), open + 4 < line.count else { return 0 }
+    return Int(String(decoding: line[(open + 1)..<(open + 4)], as: UTF8.self)) ?? 0
+  }
+
+  /// Takes bursts out of single CPUs and leaves the mark the kernel leaves.
+  static func lose(
+    _ lines: [[UInt8]], rate: Double, marked: Bool, using random: inout SeededGenerator
+  ) -> (kept: [[UInt8]], lostAtEnd: [Int: Int]) {
+    var result: [[UInt8]] = []
+    var losing: [Int: Int] = [:]
+    var lost: [Int: Int] = [:]
+    let burst = 20
+    for line in lines {
+      let cpu = cpu(line)
+      if losing[cpu, default: 0] == 0, Double.random(in: 0..<1, using: &random) < rate / 20 {
+        losing[cpu] = Int.random(in: 1...(2 * burst), using: &random)
+      }
+      if let left = losing[cpu], left > 0 {
+        losing[cpu] = left - 1
+        lost[cpu, default: 0] += 1
+        continue
+      }
+      if let count = lost[cpu], count > 0 {
+        if marked { result.append(Array("CPU:\(cpu) [LOST \(count) EVENTS]".utf8)) }
+        lost[cpu] = 0
+      }
+      result.append(line)
+    }
+    return (result, lost.filter { $0.value > 0 })
+  }
+
+  @Test(arguments: traces, [0.001, 0.01, 0.1])
+  func `marked losses cause no finding, and misuse after them is found`(
+    _ name: String, _ rate: Double
+  ) throws {
+    let seed = SeededGenerator.seed
+    print("SWIFT_DMA_SEED=\(seed)")
+    let lines = try Self.lines(name)
+    for round in 0..<(rate > 0.05 ? 3 : 1) {
+      var random = SeededGenerator(seed: seed &+ UInt64(round))
+      var (kept, lostAtEnd) = Self.lose(lines, rate: rate, marked: true, using: &random)
+      let (report, _) = try TraceCheck.check(bytes: Array(kept.joined(separator: [10])))
+      let text = report.findings.map { "\($0.rule.rawValue) line \($0.line)" }
+      let isClean = text.isEmpty
+      #expect(isClean, "seed \(seed) round \(round): \(text)")
+
+      // Misuse at the very end, after every mark: a CPU's own is written when it is heard again.
+      for (cpu, count) in lostAtEnd { kept.append(Array("CPU:\(cpu) [LOST \(count) EVENTS]".utf8)) }
+      for line in [
+        "      driver-77      [000] .....   900.000001: dma_map_page: 0000:00:01.0 "
+          + "dir=FROM_DEVICE dma_addr=77770000 size=1500 phys_addr=1234000 attrs=",
+        "      driver-77      [000] .....   900.000002: dma_unmap_page: 0000:00:01.0 "
+          + "dir=FROM_DEVICE dma_addr=77770000 size=1024 attrs=",
+      ] {
+        kept.append(Array(line.utf8))
+      }
+      let after = try TraceCheck.check(bytes: Array(kept.joined(separator: [10]))).report
+      let rules = after.findings.map(\.rule)
+      #expect(rules == [.sizeDiffers], "seed \(seed) round \(round)")
+      let line = after.findings.last?.line
+      #expect(line == UInt64(kept.count))
+    }
+  }
+
+  @Test(arguments: traces)
+  func `unmarked losses crash nothing`(_ name: String) throws {
+    var random = SeededGenerator(seed: SeededGenerator.seed)
+    let (kept, _) = Self.lose(try Self.lines(name), rate: 0.05, marked: false, using: &random)
+    let (report, _) = try TraceCheck.check(bytes: Array(kept.joined(separator: [10])))
+    #expect(report.trace.lossMarks == 0)
+    #expect(report.trace.events == kept.count)
+  }
+
+  @Test(arguments: MisuseCase.all.filter { $0.expected != nil && $0.kernel == "dmadebug" })
+  func `misuse after a loss mark is still found`(_ misuse: MisuseCase) throws {
+    // The mark stands at the very beginning, before the driver's arrival.
+    let text = try SharedTraces.text(misuse.path)
+    let marked = text.split(separator: "\n").filter { !$0.hasPrefix("#") }
+    let bytes = Array(("CPU:0 [LOST 12 EVENTS]\n" + marked.joined(separator: "\n")).utf8)
+    let (report, _) = try TraceCheck.check(bytes: bytes)
+    #expect(report.findings.map(\.rule) == misuse.expected.map { [$0] })
+  }
+}
