@@ -1,3 +1,5 @@
+import DMA
+
 /// How a trace is to be checked.
 public struct CheckOptions: Sendable {
   /// The trace covers the devices' whole life: what is alive at its end is a leak, and what is

@@ -1,3 +1,5 @@
+import DMA
+
 /// What the checker keeps about a device.
 public struct DeviceState: Sendable {
   /// Calls and bytes by direction: bidirectional, to the device, from the device, unknown.

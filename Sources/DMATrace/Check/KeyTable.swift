@@ -1,3 +1,5 @@
+import DMA
+
 /// From an address of a device to a record, by open addressing.
 ///
 /// Several records may share a key (memory mapped twice at once): the table holds the newest, and

@@ -1,3 +1,5 @@
+import DMA
+
 /// Live mappings and bytes of each device over the trace, at a bounded number of points.
 struct LiveSamples {
   struct Point {

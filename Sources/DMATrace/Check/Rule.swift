@@ -1,3 +1,5 @@
+import DMA
+
 /// What a finding says was done wrong.
 public enum Rule: String, Sendable, CaseIterable {
   case invalidAddress = "release-of-failed-mapping"

@@ -1,3 +1,5 @@
+import DMA
+
 /// Checks traces: the whole way from a file to a report.
 public enum TraceCheck {
   /// Reads and checks one trace.
@@ -16,6 +18,16 @@ public enum TraceCheck {
     try TraceReader(context: context).read(path, into: checker)
     checker.finish()
     return (checker.report(path: path), context)
+  }
+
+  /// Counts a trace in the order of its lines, without judging anything.
+  ///
+  /// - Throws: `TraceInputError`, as `check` does.
+  public static func totals(_ path: String) throws(TraceInputError) -> String {
+    let context = TraceContext()
+    let totals = TraceTotals(context: context)
+    try TraceReader(context: context).read(path, into: totals)
+    return totals.text()
   }
 
   /// Checks a trace that is in memory already.

@@ -1,3 +1,5 @@
+import DMA
+
 /// What a machine and its devices can do, from files the user gives.
 ///
 /// Two kinds of lines are understood, in any order and any number of files: those of `/proc/iomem`
