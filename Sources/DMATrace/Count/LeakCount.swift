@@ -1,0 +1,129 @@
+import Glibc
+
+/// How many mappings a text trace leaves alive, and bytes per device: the quick look.
+///
+/// It counts `dma_map_*` against `dma_unmap_*` in the order of the lines and judges nothing; use
+/// `TraceCheck` for that.
+public struct LeakCount: Sendable {
+  public struct Device: Sendable {
+    public var name: String
+    public var maps = 0
+    public var unmaps = 0
+    public var bytes: UInt64 = 0
+  }
+  public var devices: [Device] = []
+  public var events = 0
+  /// Mapped and not unmapped.
+  public var left = 0
+  /// Unmapped without a map, mapped twice, or unmapped otherwise than mapped.
+  public var odd = 0
+
+  /// Counts a file of text, not packed.
+  ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - threads: how many stretches of it are read at once.
+  /// - Throws: `TraceInputError.cannotRead`.
+  public static func count(_ path: String, threads: Int = 1) throws(TraceInputError) -> LeakCount {
+    let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { throw .cannotRead(path: path, errno: errno) }
+    defer { close(file) }
+    var status = stat()
+    guard unsafe fstat(file, &status) == 0 else { throw .cannotRead(path: path, errno: errno) }
+    guard status.st_mode & S_IFMT == S_IFREG, let mapped = MappedFile(file, count: Int(status.st_size))
+    else { throw .cannotRead(path: path, errno: EINVAL) }
+    return unsafe count(mapped.base, mapped.count, threads: max(1, min(threads, 64)))
+  }
+
+  /// Counts text in memory, with `Bytes.readablePadding` readable bytes behind it.
+  static func count(_ base: UnsafePointer<UInt8>, _ count: Int, threads: Int) -> LeakCount {
+    var jobs: [LeakJob] = []
+    var start = 0
+    for index in 1...threads {
+      var end = index == threads ? count : count / threads * index
+      while end < count, end > start, unsafe base[end - 1] != 0x0a { end += 1 }
+      if end > start { unsafe jobs.append(LeakJob(base + start, base + end)) }
+      start = max(start, end)
+    }
+    for job in jobs.dropFirst() { job.start() }
+    jobs.first?.run()
+    for job in jobs.dropFirst() { job.join() }
+    return join(jobs)
+  }
+
+  /// Puts the stretches together, in order: what one left may be released in a later one.
+  private static func join(_ jobs: [LeakJob]) -> LeakCount {
+    var result = LeakCount()
+    var total = LeakTable()
+    var numbers: [String: Int] = [:]
+    for job in jobs {
+      var local: [UInt64] = []
+      for device in job.scan.devices {
+        let number = numbers[device.name] ?? result.devices.count
+        if number == result.devices.count {
+          numbers[device.name] = number
+          result.devices.append(Device(name: device.name))
+        }
+        result.devices[number].maps += device.maps
+        result.devices[number].unmaps += device.unmaps
+        result.devices[number].bytes &+= device.bytes
+        local.append(UInt64(number))
+      }
+      result.events += job.scan.events
+      result.odd += job.scan.odd
+      for slot in job.scan.early {
+        let device = local[Int(slot.what & LeakTable.deviceMask)]
+        let what = slot.what & ~LeakTable.deviceMask | device
+        if total.remove(slot.address, device) != what { result.odd += 1 }
+      }
+      let table = job.scan.table
+      for index in 0...table.mask where unsafe table.slots[index].what != 0 {
+        let slot = unsafe table.slots[index]
+        let device = local[Int(slot.what & LeakTable.deviceMask)]
+        if !total.put(slot.address, slot.what & ~LeakTable.deviceMask | device) { result.odd += 1 }
+      }
+      job.scan.deallocate()
+    }
+    result.left = total.count
+    total.deallocate()
+    return result
+  }
+}
+
+/// One stretch of text, read by a thread of its own or by the caller.
+@safe
+private final class LeakJob: @unchecked Sendable {
+  // SAFETY: the text outlives the job; `scan` is touched by one thread until `join`.
+  private let from: UnsafePointer<UInt8>
+  private let to: UnsafePointer<UInt8>
+  var scan = LeakScan()
+  private var thread = pthread_t()
+  private var runs = false
+
+  init(_ from: UnsafePointer<UInt8>, _ to: UnsafePointer<UInt8>) {
+    unsafe self.from = unsafe from
+    unsafe self.to = unsafe to
+  }
+
+  func start() {
+    let created = unsafe pthread_create(
+      &thread, nil,
+      { argument in
+        guard let argument = unsafe argument else { return nil }
+        unsafe Unmanaged<LeakJob>.fromOpaque(argument).takeUnretainedValue().run()
+        return nil
+      }, unsafe Unmanaged.passUnretained(self).toOpaque())
+    if created == 0 { runs = true } else { run() }
+  }
+
+  func run() {
+    var scan = self.scan
+    unsafe scan.scan(from, to)
+    scan.finish()
+    self.scan = scan
+  }
+
+  func join() {
+    if runs { pthread_join(thread, nil) }
+  }
+}
