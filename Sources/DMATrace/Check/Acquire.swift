@@ -3,7 +3,7 @@ import DMA
 /// Mappings and allocations that come to be.
 extension TraceChecker {
   @inline(__always)
-  func map(_ event: TraceEvent) {
+  mutating func map(_ event: TraceEvent) {
     let state = unsafe devices + Int(event.device)
     if event.flags.contains(.failed) {
       unsafe state.pointee.failedCalls += 1
@@ -38,14 +38,14 @@ extension TraceChecker {
   /// An older record of an address that can be given out only once, from before a loss: its
   /// release was among what was lost.
   @inline(__always)
-  private func dropStale(_ record: MappingRecord) {
+  private mutating func dropStale(_ record: MappingRecord) {
     guard epoch > 0,
       let before = book.first(MappingBook.key(record), record.device, record.space)
     else { return }
     dropStale(before, record)
   }
 
-  private func dropStale(_ first: Int, _ record: MappingRecord) {
+  private mutating func dropStale(_ first: Int, _ record: MappingRecord) {
     guard record.isUnique else { return }
     var next: Int? = first
     while let number = next {
@@ -59,13 +59,13 @@ extension TraceChecker {
   }
 
   /// Takes a record out without anybody having released it.
-  func forget(_ number: Int) {
+  mutating func forget(_ number: Int) {
     let record = unsafe book.records[number]
     unsafe devices[Int(record.device)].released(record.byteCount)
     book.remove(number, releasedBy: nil, epoch: epoch)
   }
 
-  func mapScatter(_ event: TraceEvent) {
+  mutating func mapScatter(_ event: TraceEvent) {
     let state = unsafe devices + Int(event.device)
     if event.flags.contains(.failed) {
       unsafe state.pointee.failedCalls += 1
@@ -109,7 +109,7 @@ extension TraceChecker {
     if !options.limits.isEmpty { judgeLimits(event, record) }
   }
 
-  func allocate(_ event: TraceEvent) {
+  mutating func allocate(_ event: TraceEvent) {
     let state = unsafe devices + Int(event.device)
     if event.flags.contains(.failed) {
       unsafe state.pointee.failedCalls += 1
@@ -128,12 +128,12 @@ extension TraceChecker {
     if !options.limits.isEmpty { judgeLimits(event, record) }
   }
 
-  func bounced(_ event: TraceEvent) {
+  mutating func bounced(_ event: TraceEvent) {
     lastBounce = (event.device, event.physicalAddress, event.task)
   }
 
   /// What the machine and the device can do, where the user said so.
-  private func judgeLimits(_ event: TraceEvent, _ record: MappingRecord) {
+  private mutating func judgeLimits(_ event: TraceEvent, _ record: MappingRecord) {
     if event.kind == .map, event.family != .resource, event.known.contains(.physicalAddress) {
       let last = record.physicalAddress &+ max(record.byteCount, 1) &- 1
       for range in options.limits.kernel

@@ -18,7 +18,7 @@ extension TraceChecker {
   }
 
   /// What devices that left still hold is a leak.
-  func judgeLeaving(atEnd: Bool) {
+  mutating func judgeLeaving(atEnd: Bool) {
     if !atEnd, options.isComplete { return }
     guard leaveSeen || options.isComplete else { return }
     var left = [Bool](repeating: false, count: deviceCapacity)
@@ -44,7 +44,7 @@ extension TraceChecker {
   }
 
   /// The mapping was indeed never released as it should have been.
-  private func settle(_ number: Int) {
+  private mutating func settle(_ number: Int) {
     for index in findings.indices where findings[index].record == number {
       findings[index].record = -1
       if findings[index].rule == .wrongDevice {
@@ -56,7 +56,7 @@ extension TraceChecker {
     }
   }
 
-  func judgeEnd() {
+  mutating func judgeEnd() {
     // What still waits for a proof that never came.
     let before = findings.count
     findings.removeAll { $0.record >= 0 }
@@ -83,11 +83,11 @@ extension TraceChecker {
     }
     withdrawIfPartial()
     withdrawAfterSilence()
-    samples.take(self)
+    takeSample()
   }
 
   /// A trace of one CPU of several lacks the other half of everything.
-  private func withdrawIfPartial() {
+  private mutating func withdrawIfPartial() {
     let cpus = lastTimes.indices.filter { lastTimes[$0] != 0 }.count
     guard let all = context.cpuCount, all > 1, cpus == 1, unknown.releases >= 2 else { return }
     let before = findings.count
@@ -97,7 +97,7 @@ extension TraceChecker {
 
   /// What a CPU lost after its last event leaves no mark: in a trace that lost events, a mapping
   /// that seems to be missing may have been made there.
-  private func withdrawAfterSilence() {
+  private mutating func withdrawAfterSilence() {
     guard lossMarks > 0 else { return }
     let since = lastCalls.filter { $0.count >= 8 }.map(\.time).min() ?? .max
     let before = findings.count

@@ -15,22 +15,23 @@ struct LiveSamples {
   private static let limit = 8192
 
   @inline(__always)
-  mutating func tick(_ checker: TraceChecker) {
+  mutating func isDue() -> Bool {
     untilNext &-= 1
-    if untilNext == 0 { take(checker) }
+    return untilNext == 0
   }
 
   /// Keeps every second point when there are too many, and samples half as often from then on.
-  mutating func take(_ checker: TraceChecker) {
+  mutating func take(
+    _ states: UnsafeMutablePointer<DeviceState>, count devices: Int, at now: UInt64
+  ) {
     untilNext = stride
-    let devices = min(checker.context.devices.count, checker.deviceCapacity - 1)
     guard devices > 0 else { return }
     for device in 1...devices {
-      let state = unsafe checker.devices[device]
+      let state = unsafe states[device]
       guard state.isSeen else { continue }
       points.append(
         Point(
-          time: checker.now, device: UInt32(device), count: state.liveCount,
+          time: now, device: UInt32(device), count: state.liveCount,
           byteCount: state.liveBytes, mappedBytes: (state.bytes.0, state.bytes.1, state.bytes.2)))
     }
     if points.count > Self.limit {

@@ -2,7 +2,7 @@ import DMA
 
 /// Every live mapping of a trace, and the ones released lately.
 @safe
-final class MappingBook {
+struct MappingBook {
   // SAFETY: owned; `recordCount` initialized records, free ones chained by `older`.
   private(set) var records: UnsafeMutablePointer<MappingRecord>
   private(set) var recordCount = 0
@@ -33,7 +33,7 @@ final class MappingBook {
     unsafe historyNext.initialize(repeating: 0, count: Self.historySets)
   }
 
-  deinit {
+  func deallocate() {
     for index in 0..<recordCount { unsafe records[index].lists?.deallocate() }
     unsafe records.deallocate()
     unsafe history.deallocate()
@@ -69,7 +69,7 @@ final class MappingBook {
 
   /// Adds a live record and returns its number.
   @inline(__always)
-  func add(_ record: MappingRecord) -> Int {
+  mutating func add(_ record: MappingRecord) -> Int {
     let number: Int
     if free != 0 {
       number = Int(free) - 1
@@ -89,7 +89,7 @@ final class MappingBook {
 
   /// Takes a record out; it is remembered as released when somebody released it.
   @inline(__always)
-  func remove(_ number: Int, releasedBy release: TraceOrigin?, epoch: UInt32) {
+  mutating func remove(_ number: Int, releasedBy release: TraceOrigin?, epoch: UInt32) {
     let record = unsafe records[number]
     let key = Self.key(record)
     let owner = Self.owner(record.device, record.space)
@@ -114,7 +114,7 @@ final class MappingBook {
     liveCount -= 1
   }
 
-  private func unchain(_ number: Int, from newest: Int) {
+  private mutating func unchain(_ number: Int, from newest: Int) {
     var at = newest
     while let older = next(at) {
       if older == number {
@@ -125,7 +125,7 @@ final class MappingBook {
     }
   }
 
-  private func growRecords() {
+  private mutating func growRecords() {
     let larger = UnsafeMutablePointer<MappingRecord>.allocate(capacity: recordCapacity * 2)
     unsafe larger.moveInitialize(from: records, count: recordCount)
     unsafe records.deallocate()
@@ -137,7 +137,7 @@ final class MappingBook {
 
   /// Notes a mapping's first cache line and returns the live mapping that already has it.
   @inline(__always)
-  func addLine(_ number: Int) -> Int? {
+  mutating func addLine(_ number: Int) -> Int? {
     let line = unsafe records[number].physicalAddress >> 6
     if let other = lines.record(line, 0) {
       if unsafe records[other].flags.contains(.live) { return other }
@@ -150,7 +150,7 @@ final class MappingBook {
   }
 
   @inline(__always)
-  private func removeLine(_ number: Int) {
+  private mutating func removeLine(_ number: Int) {
     unsafe lines.remove(records[number].physicalAddress >> 6, 0)
   }
 
@@ -163,7 +163,7 @@ final class MappingBook {
   }
 
   @inline(__always)
-  private func remember(_ record: MappingRecord, _ release: TraceOrigin, _ epoch: UInt32) {
+  private mutating func remember(_ record: MappingRecord, _ release: TraceOrigin, _ epoch: UInt32) {
     let set = historySet(Self.key(record), Self.owner(record.device, record.space))
     let next = unsafe historyNext[set]
     unsafe historyNext[set] = (next &+ 1) & 3

@@ -13,7 +13,7 @@ extension TraceChecker {
   }
 
   /// A release differs from the mapping it must mean.
-  func mismatch(_ number: Int, _ event: TraceEvent) {
+  mutating func mismatch(_ number: Int, _ event: TraceEvent) {
     let record = unsafe book.records[number]
     // A mapping from before a gap may have been replaced in it. A release by another CPU soon
     // after a mapping of an address never seen before may mean what lay there before the trace.
@@ -53,7 +53,7 @@ extension TraceChecker {
     release(number, by: event)
   }
 
-  private func report(
+  private mutating func report(
     _ rule: Rule, _ event: TraceEvent, _ record: MappingRecord, _ expected: UInt64,
     _ found: UInt64
   ) {
@@ -64,7 +64,7 @@ extension TraceChecker {
   }
 
   /// Memory of one family was released as another, at the same bus address.
-  func wrongFunction(_ number: Int, _ event: TraceEvent) {
+  mutating func wrongFunction(_ number: Int, _ event: TraceEvent) {
     let record = unsafe book.records[number]
     guard record.epoch == epoch, context.isTimed else {
       unknown.mismatches += 1
@@ -74,7 +74,7 @@ extension TraceChecker {
   }
 
   /// A finding that stands only if the mapping is never released as it should be.
-  func suspect(_ number: Int, _ rule: Rule, _ event: TraceEvent) {
+  mutating func suspect(_ number: Int, _ rule: Rule, _ event: TraceEvent) {
     let record = unsafe book.records[number]
     guard record.epoch == epoch, context.isTimed, !record.flags.contains(.suspected) else {
       unknown.mismatches += 1
@@ -91,7 +91,7 @@ extension TraceChecker {
   }
 
   /// Nothing live fits: was it released before, is it another device's, or older than the trace?
-  func released(_ event: TraceEvent, _ key: UInt64, _ space: MappingRecord.Space) {
+  mutating func released(_ event: TraceEvent, _ key: UInt64, _ space: MappingRecord.Space) {
     if let past = book.released(key, event.device, space), past.epoch == epoch,
       past.record.epoch == epoch, context.isTimed,
       past.record.isUnique || isLikelyWhole(event.device)
@@ -131,7 +131,7 @@ extension TraceChecker {
   }
 
   /// A live single mapping of this physical address: what `dma_unmap_sg` of it must mean.
-  func streaming(withPhysical address: UInt64, _ event: TraceEvent) -> Int? {
+  mutating func streaming(withPhysical address: UInt64, _ event: TraceEvent) -> Int? {
     scan { record in
       record.device == event.device && record.space == .streaming
         && record.flags.contains(.physical) && record.physicalAddress == address
@@ -140,7 +140,7 @@ extension TraceChecker {
   }
 
   /// A live list whose first segment lies at this bus address.
-  func scatterStarting(at event: TraceEvent) -> Int? {
+  mutating func scatterStarting(at event: TraceEvent) -> Int? {
     scan { record in
       record.device == event.device && record.space == .scatter
         && record.dmaAddress == event.dmaAddress && record.direction == event.direction
@@ -148,7 +148,7 @@ extension TraceChecker {
   }
 
   /// Looks at every live record; not at all once too much time went into that.
-  func scan(_ fits: (MappingRecord) -> Bool) -> Int? {
+  mutating func scan(_ fits: (MappingRecord) -> Bool) -> Int? {
     guard scanBudget > 0 else { return nil }
     scanBudget -= book.recordCount
     for number in 0..<book.recordCount

@@ -63,7 +63,7 @@ extension TraceChecker {
 
   /// The record is released: nothing more can be wrong with it.
   @inline(__always)
-  func release(_ number: Int, by event: TraceEvent) {
+  mutating func release(_ number: Int, by event: TraceEvent) {
     let record = unsafe book.records[number]
     unsafe devices[Int(record.device)].released(record.byteCount)
     if leaveSeen {
@@ -77,7 +77,7 @@ extension TraceChecker {
   }
 
   /// A finding that supposed this record would never be released properly was wrong.
-  private func withdraw(_ number: Int) {
+  private mutating func withdraw(_ number: Int) {
     let before = findings.count
     findings.removeAll { $0.record == number }
     unknown.mismatches += before - findings.count
@@ -85,7 +85,7 @@ extension TraceChecker {
 
   /// Whether bounced data was ever copied to where the CPU sees it.
   @inline(__always)
-  private func noteHandOver(_ record: MappingRecord, _ event: TraceEvent) {
+  private mutating func noteHandOver(_ record: MappingRecord, _ event: TraceEvent) {
     guard record.flags.contains(.bounced) else { return }
     let state = unsafe devices + Int(record.device)
     let skips = AttributeNames.skipCPUSync
@@ -107,7 +107,7 @@ extension TraceChecker {
   /// An unmap is written after it was done, so the younger mapping may have come in between. It
   /// did not when the same task did both, or when much more time has passed than a task needs
   /// from one to the other.
-  private func judgeOverlap(_ number: Int, _ event: TraceEvent?) {
+  private mutating func judgeOverlap(_ number: Int, _ event: TraceEvent?) {
     overlaps.removeAll { overlap in
       guard overlap.older == number else { return false }
       let sameTask =
@@ -129,7 +129,7 @@ extension TraceChecker {
   // MARK: Each kind of release
 
   @inline(__always)
-  func unmap(_ event: TraceEvent) {
+  mutating func unmap(_ event: TraceEvent) {
     if let number = exactMatch(event) {
       release(number, by: event)
     } else {
@@ -137,7 +137,7 @@ extension TraceChecker {
     }
   }
 
-  private func oddUnmap(_ event: TraceEvent) {
+  private mutating func oddUnmap(_ event: TraceEvent) {
     if event.dmaAddress == .max {
       findings.append(Finding(.invalidAddress, device: event.device, culprit: event, mapping: nil))
       return
@@ -157,7 +157,7 @@ extension TraceChecker {
     released(event, event.dmaAddress, .streaming)
   }
 
-  func unmapScatter(_ event: TraceEvent) {
+  mutating func unmapScatter(_ event: TraceEvent) {
     if let number = exactMatch(event) {
       release(number, by: event)
       return
@@ -183,7 +183,7 @@ extension TraceChecker {
     released(event, first, .scatter)
   }
 
-  func free(_ event: TraceEvent) {
+  mutating func free(_ event: TraceEvent) {
     if leaveSeen { unsafe devices[Int(event.device)].freesSinceLeaving += 1 }
     if event.known.contains(.cpuAddress), event.cpuAddress == 0 {
       nullFrees += 1

@@ -6,7 +6,7 @@ extension TraceChecker {
   ///
   /// Most syncs begin where the mapping does, or in its first page; the rest is looked for among
   /// all.
-  func containing(_ event: TraceEvent) -> Int? {
+  mutating func containing(_ event: TraceEvent) -> Int? {
     guard event.known.contains([.dmaAddress, .byteCount]) else { return nil }
     let end = event.dmaAddress &+ event.byteCount
     for start in [event.dmaAddress, event.dmaAddress & ~0xfff] {
@@ -37,7 +37,7 @@ extension TraceChecker {
   }
 
   @inline(__always)
-  func sync(_ event: TraceEvent) {
+  mutating func sync(_ event: TraceEvent) {
     hasSyncEvents = true
     if let number = book.first(event.dmaAddress, event.device, .streaming),
       unsafe book.records[number].byteCount >= event.byteCount, unsafe book.records[number].older == 0,
@@ -49,7 +49,7 @@ extension TraceChecker {
     oddSync(event)
   }
 
-  private func oddSync(_ event: TraceEvent) {
+  private mutating func oddSync(_ event: TraceEvent) {
     if let number = containing(event) {
       unsafe book.records[number].flags.insert(.synced)
       judgeDirection(number, event)
@@ -87,7 +87,7 @@ extension TraceChecker {
   }
 
   /// A mapping that the sync touches without lying in it.
-  private func overlapping(_ event: TraceEvent) -> Int? {
+  private mutating func overlapping(_ event: TraceEvent) -> Int? {
     let end = event.dmaAddress &+ event.byteCount
     return scan { record in
       record.device == event.device && record.space != .scatter
@@ -97,7 +97,7 @@ extension TraceChecker {
     }
   }
 
-  private func judgeDirection(_ number: Int, _ event: TraceEvent) {
+  private mutating func judgeDirection(_ number: Int, _ event: TraceEvent) {
     let record = unsafe book.records[number]
     guard record.space != .coherent, record.direction < 3, record.direction != 0,
       event.known.contains(.direction), context.isTimed
@@ -123,7 +123,7 @@ extension TraceChecker {
         expected: UInt64(record.direction), found: UInt64(event.direction)))
   }
 
-  func syncScatter(_ event: TraceEvent) {
+  mutating func syncScatter(_ event: TraceEvent) {
     hasSyncEvents = true
     guard let first = unsafe context.busAddresses(event).first else {
       unknown.undecodable += 1

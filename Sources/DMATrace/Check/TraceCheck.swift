@@ -14,7 +14,7 @@ public enum TraceCheck {
     throws(TraceInputError) -> (report: CheckReport, context: TraceContext)
   {
     let context = TraceContext()
-    let checker = TraceChecker(context: context, options: options)
+    let checker = CheckSink(context: context, options: options)
     try TraceReader(context: context).read(path, into: checker)
     checker.finish()
     return (checker.report(path: path), context)
@@ -40,7 +40,7 @@ public enum TraceCheck {
     throws(TraceInputError) -> (report: CheckReport, context: TraceContext)
   {
     let context = TraceContext()
-    let checker = TraceChecker(context: context, options: options)
+    let checker = CheckSink(context: context, options: options)
     var padded = bytes
     padded += [UInt8](repeating: 0, count: Bytes.readablePadding)
     let reader = TraceReader(context: context)

@@ -6,11 +6,14 @@ import DMA
 /// the order of things: an unmap is written after it was done, so a reused address may show its new
 /// mapping first, and events with equal stamps are merged by CPU. Events of one stamp are therefore
 /// put into an order that makes sense, if there is one, before they are judged.
+///
+/// It is a struct that `CheckSink` keeps behind a pointer: properties of a class would cost a test
+/// of exclusive access at each use.
 @safe
-final class TraceChecker: TraceSink {
+struct TraceChecker {
   let context: TraceContext
   let options: CheckOptions
-  let book = MappingBook()
+  var book = MappingBook()
   var findings: [Finding] = []
   var unknown = UnknownCounts()
   /// States of devices by number.
@@ -27,7 +30,8 @@ final class TraceChecker: TraceSink {
   var lastTimes: [UInt64] = []
   /// Per CPU, when it last wrote an event of a device, and how many.
   var lastCalls: [(time: UInt64, count: Int)] = []
-  var cpusSeen = 0
+  /// One more than the highest CPU seen.
+  var cpusSeen: Int { lastTimes.count }
   var lossMarks = 0
   /// CPUs not heard of since they lost events, and when each was heard last.
   var losing: [(cpu: UInt32, since: UInt64)] = []
@@ -61,13 +65,15 @@ final class TraceChecker: TraceSink {
     context.forgetsLists = false
   }
 
-  deinit {
+  /// Gives back what it owns; it must not be used again.
+  mutating func deallocate() {
+    book.deallocate()
     unsafe group.deallocate()
     unsafe devices.deinitialize(count: deviceCapacity)
     unsafe devices.deallocate()
   }
 
-  func accept(_ event: inout TraceEvent) {
+  mutating func accept(_ event: inout TraceEvent) {
     if groupCount > 0 {
       if unsafe event.kind == .loss || event.time != group[0].time
         || !event.flags.contains(.timed)
@@ -87,18 +93,18 @@ final class TraceChecker: TraceSink {
     groupCount &+= 1
   }
 
-  func attachStack(_ stack: UInt32) {
+  mutating func attachStack(_ stack: UInt32) {
     if groupCount > 0 { unsafe group[groupCount - 1].stack = stack }
   }
 
   /// Judges what is left, and what only the end shows.
-  func finish() {
+  mutating func finish() {
     flush()
     judgeLeaving(atEnd: true)
     judgeEnd()
   }
 
-  private func growGroup() {
+  private mutating func growGroup() {
     let larger = UnsafeMutablePointer<TraceEvent>.allocate(capacity: groupCapacity * 2)
     unsafe larger.moveInitialize(from: group, count: groupCount)
     unsafe group.deallocate()
@@ -108,7 +114,7 @@ final class TraceChecker: TraceSink {
 
   /// Moves a new event's lists to the front of the emptied arena.
   @inline(__always)
-  private func keepLists(of event: inout TraceEvent) {
+  private mutating func keepLists(of event: inout TraceEvent) {
     let start = Int(event.listStart)
     let count = context.listCount - start
     if start > 0 {
@@ -119,7 +125,7 @@ final class TraceChecker: TraceSink {
   }
 
   @inline(__always)
-  private func flush() {
+  private mutating func flush() {
     let count = groupCount
     groupCount = 0
     if count == 1 || !groupIsMixed {
@@ -135,7 +141,7 @@ final class TraceChecker: TraceSink {
   ///
   /// Where stamps are so coarse that other CPUs share the stamp of the first event after a loss,
   /// what was lost may belong between their events, so they are on the far side of the gap too.
-  private func endLosses(_ count: Int) {
+  private mutating func endLosses(_ count: Int) {
     var since: UInt64?
     losing.removeAll { loss in
       for index in 0..<count where unsafe group[index].cpu == loss.cpu {
@@ -149,38 +155,36 @@ final class TraceChecker: TraceSink {
 
   /// Orders events of one stamp from several CPUs: each CPU's own order holds, and among them
   /// whatever makes sense goes first.
-  private func processMixed(_ count: Int) {
-    var cpus: [UInt32] = []
-    var heads: [[Int]] = []
-    for index in 0..<count {
-      let cpu = unsafe group[index].cpu
-      if let known = cpus.firstIndex(of: cpu) {
-        heads[known].append(index)
-      } else {
-        cpus.append(cpu)
-        heads.append([index])
-      }
-    }
-    var at = [Int](repeating: 0, count: cpus.count)
+  private mutating func processMixed(_ count: Int) {
+    // Which are done; the first of a CPU that is not may go next.
+    var done = [Bool](repeating: false, count: count)
+    var firstOpen = 0
     for _ in 0..<count {
-      var best = -1
-      var bestRank = Int.max
-      for cpu in heads.indices where at[cpu] < heads[cpu].count {
-        let index = heads[cpu][at[cpu]]
-        let rank = unsafe urgency(group[index]) * count + index
-        if rank < bestRank {
-          bestRank = rank
-          best = cpu
+      while done[firstOpen] { firstOpen += 1 }
+      var best = firstOpen
+      var bestUrgency = Int.max
+      var index = firstOpen
+      var blocked = CPUSet()
+      while index < count {
+        let cpu = unsafe group[index].cpu
+        if !done[index], blocked.insert(cpu) {
+          let urgency = unsafe urgency(group[index])
+          if urgency < bestUrgency {
+            bestUrgency = urgency
+            best = index
+          }
+          if blocked.isFull(cpusSeen) { break }
         }
+        index += 1
       }
-      unsafe process(group[heads[best][at[best]]])
-      at[best] += 1
+      unsafe process(group[best])
+      done[best] = true
     }
   }
 
   /// What should go first: syncs and releases of what is live, then all that needs nothing, then
   /// what fits nothing yet.
-  private func urgency(_ event: TraceEvent) -> Int {
+  private mutating func urgency(_ event: TraceEvent) -> Int {
     switch event.kind {
     case .syncForCPU, .syncForDevice:
       return containing(event) != nil ? 0 : 3
@@ -192,7 +196,7 @@ final class TraceChecker: TraceSink {
   }
 
   @inline(__always)
-  private func process(_ event: TraceEvent) {
+  private mutating func process(_ event: TraceEvent) {
     note(event)
     switch event.kind {
     case .map: map(event)
@@ -215,7 +219,7 @@ final class TraceChecker: TraceSink {
 
   /// Times, CPUs and the device's first sight.
   @inline(__always)
-  private func note(_ event: TraceEvent) {
+  private mutating func note(_ event: TraceEvent) {
     if event.flags.contains(.timed) {
       now = event.time
       if firstTime == nil { firstTime = now }
@@ -243,10 +247,15 @@ final class TraceChecker: TraceSink {
       }
       unsafe state.pointee.lastTime = event.time
     }
-    samples.tick(self)
+    if samples.isDue() { takeSample() }
   }
 
-  private func growDevices(_ device: Int) {
+  mutating func takeSample() {
+    unsafe samples.take(
+      devices, count: min(context.devices.count, deviceCapacity - 1), at: now)
+  }
+
+  private mutating func growDevices(_ device: Int) {
     let capacity = max(deviceCapacity * 2, device + 1)
     let larger = UnsafeMutablePointer<DeviceState>.allocate(capacity: capacity)
     unsafe larger.moveInitialize(from: devices, count: deviceCapacity)
@@ -260,7 +269,7 @@ final class TraceChecker: TraceSink {
   // MARK: Losses and marks
 
   /// Events of a CPU were lost between its last event and here.
-  private func lose(_ event: TraceEvent) {
+  private mutating func lose(_ event: TraceEvent) {
     lossMarks += 1
     var since: UInt64 = 0
     if event.cpu == .max {
@@ -273,7 +282,7 @@ final class TraceChecker: TraceSink {
   }
 
   /// What is older may have changed unseen, and what was judged since then may be wrong.
-  private func beginEpoch(since: UInt64) {
+  private mutating func beginEpoch(since: UInt64) {
     epoch += 1
     let before = findings.count
     findings.removeAll { $0.rule.dependsOnCompleteness && $0.time >= since }
@@ -291,7 +300,7 @@ final class TraceChecker: TraceSink {
     }
   }
 
-  private func mark(_ event: TraceEvent) {
+  private mutating func mark(_ event: TraceEvent) {
     if event.flags.contains(.driverArrives) {
       if leaveSeen { judgeLeaving(atEnd: false) }
       arrivalSeen = true
@@ -313,4 +322,54 @@ final class TraceChecker: TraceSink {
       }
     }
   }
+}
+
+/// The CPUs whose next event was looked at.
+struct CPUSet {
+  private var low: UInt64 = 0
+  private var high: [UInt32] = []
+  private var count = 0
+
+  /// False when it was in already.
+  mutating func insert(_ cpu: UInt32) -> Bool {
+    if cpu < 64 {
+      let bit = UInt64(1) << UInt64(cpu)
+      guard low & bit == 0 else { return false }
+      low |= bit
+    } else {
+      guard !high.contains(cpu) else { return false }
+      high.append(cpu)
+    }
+    count += 1
+    return true
+  }
+
+  func isFull(_ cpus: Int) -> Bool { cpus > 0 && count >= cpus }
+}
+
+/// Lends a checker to a reader.
+@safe
+final class CheckSink: TraceSink {
+  // SAFETY: owned; initialized from `init` to `deinit`.
+  let checker: UnsafeMutablePointer<TraceChecker>
+
+  init(context: TraceContext, options: CheckOptions) {
+    unsafe checker = .allocate(capacity: 1)
+    unsafe checker.initialize(to: TraceChecker(context: context, options: options))
+  }
+
+  deinit {
+    unsafe checker.pointee.deallocate()
+    unsafe checker.deinitialize(count: 1)
+    unsafe checker.deallocate()
+  }
+
+  @inline(__always)
+  func accept(_ event: inout TraceEvent) { unsafe checker.pointee.accept(&event) }
+
+  func attachStack(_ stack: UInt32) { unsafe checker.pointee.attachStack(stack) }
+
+  func finish() { unsafe checker.pointee.finish() }
+
+  func report(path: String) -> CheckReport { unsafe checker.pointee.report(path: path) }
 }
