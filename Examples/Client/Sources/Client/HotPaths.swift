@@ -33,3 +33,39 @@ func directMapUnmapLoop(
   }
   return sum
 }
+
+/// `count` blocks of a pool, one after the other.
+///
+/// Returns the sum of their bus addresses; all ones when the pool was empty.
+@inline(never)
+func poolAllocateFreeLoop(_ pool: DMAPool, count: Int) -> UInt64 {
+  var sum: UInt64 = 0
+  for _ in 0..<count {
+    do throws(DMAError) {
+      let block = try pool.allocate()
+      sum &+= block.address.rawValue
+      block.free()
+    } catch { return .max }
+  }
+  return sum
+}
+
+/// The same as `directMapUnmapLoop`, for a device behind an IOMMU: the code is the same, the way
+/// through it is not.
+@inline(never)
+func iommuMapUnmapLoop(
+  _ buffer: consuming StreamingBuffer, _ device: DMADevice, count: Int
+) -> UInt64 {
+  var sum: UInt64 = 0
+  var buffer = buffer
+  for _ in 0..<count {
+    switch buffer.map(Bidirectional.self, for: device) {
+    case .mapped(let mapping):
+      sum &+= mapping.address.rawValue
+      buffer = mapping.unmap()
+    case .failed(_, _):
+      return .max
+    }
+  }
+  return sum
+}

@@ -14,12 +14,25 @@ import SimulatedMachine
 struct Bench {
   let machine: SimulatedMachine
   let device: DMADevice
+  /// Behind a VT-d unit, deferred: what an unmap costs without waiting for an invalidation.
+  let translated: DMADevice
+  let pool: DMAPool
 
   init() throws {
-    machine = try SimulatedMachine()
+    var configuration = SimulatedMachine.Configuration()
+    configuration.iommu = .vtd()
+    machine = try SimulatedMachine(configuration)
+    guard let registers = machine.iommuRegisters else { throw DMAError.deviceRemoved }
+    let unit = try VTDUnit(registers: registers, platform: machine.platform)
+    var options = IOMMUDomain.Options()
+    options.invalidation = .deferred()
+    let domain = try IOMMUDomain(platform: machine.platform, unit: unit.unit, options: options)
+    translated = DMADevice(
+      name: "translated", platform: machine.platform, mapping: domain.mapping)
     device = DMADevice(
       name: "client", platform: machine.platform,
       mapping: DirectMapping.make(for: machine.platform))
+    pool = try DMAPool(name: "client", blockSize: 64, alignment: 64, for: device)
   }
 
   /// Runs a hot loop; nil when there is none of this name.
@@ -28,6 +41,10 @@ struct Bench {
     case "direct":
       let buffer = try StreamingBuffer(byteCount: 1500, for: device)
       return directMapUnmapLoop(buffer, device, count: count)
+    case "pool": return poolAllocateFreeLoop(pool, count: count)
+    case "iommu":
+      let buffer = try StreamingBuffer(byteCount: 1500, for: translated)
+      return iommuMapUnmapLoop(buffer, translated, count: count)
     case "direct-called":
       // The same behind a call that is not inlined: what a driver's own function costs.
       var buffer = try StreamingBuffer(byteCount: 1500, for: device)
@@ -38,7 +55,7 @@ struct Bench {
   }
 }
 
-let loops = ["direct", "direct-called"]
+let loops = ["direct", "direct-called", "pool", "iommu"]
 
 func threadNanoseconds() -> Double {
   var time = timespec()
