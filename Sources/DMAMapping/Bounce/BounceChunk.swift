@@ -173,9 +173,9 @@ struct BounceChunk: ~Copyable {
 
   private func mark(_ set: Int, _ slot: Int, _ count: Int, isFree: Bool) {
     // SAFETY: under the area's lock; a run lies in one set of two words.
-    let bits = UInt128(count == 128 ? .max : (1 as UInt128) << UInt128(count) - 1) << UInt128(slot)
-    let low = UInt64(truncatingIfNeeded: bits)
-    let high = UInt64(truncatingIfNeeded: bits >> 64)
+    let bits = SlotBits(first: slot, count: count)
+    let low = bits.low
+    let high = bits.high
     unsafe free[2 &* set] = isFree ? free[2 &* set] | low : free[2 &* set] & ~low
     unsafe free[2 &* set &+ 1] = isFree ? free[2 &* set &+ 1] | high : free[2 &* set &+ 1] & ~high
   }

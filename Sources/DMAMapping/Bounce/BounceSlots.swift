@@ -61,31 +61,80 @@ enum BounceSlots {
   private static func searchRun(
     _ low: UInt64, _ high: UInt64, _ request: Request, address: UInt64
   ) -> Int {
-    var runs = UInt128(high) << 64 | UInt128(low)
+    var runs = SlotBits(low: low, high: high)
     var length = 1
     while length < request.slotCount {
       let step = min(length, request.slotCount - length)
-      runs &= runs >> UInt128(step)
+      runs = runs.intersection(runs.shiftedDown(by: step))
       length += step
     }
     if request.stride > 1 {
       let mask = UInt64(request.stride) << shift - 1
       let first = Int(((request.phase &- address) & mask) >> shift)
-      var places: UInt128 = 1
+      var places = SlotBits(low: 1, high: 0)
       var width = request.stride
       while width < perSet {
-        places |= places << UInt128(width)
+        places = places.union(places.shiftedUp(by: width))
         width *= 2
       }
-      runs &= places << UInt128(first)
+      runs = runs.intersection(places.shiftedUp(by: first))
     }
-    while runs != 0 {
-      let slot = runs.trailingZeroBitCount
+    while let slot = runs.first {
       let start = address + UInt64(slot * byteCount + request.offset)
       let last = start + UInt64(request.byteCount - 1)
       if (start ^ last) & ~request.boundaryMask == 0 { return slot }
-      runs &= runs - 1
+      runs.removeFirst()
     }
     return -1
+  }
+}
+
+/// The slots of a set, a bit each.
+///
+/// Two words: shifts of `UInt128` become calls of compiler-rt when code is made small, and machines
+/// without an operating system need not have it.
+struct SlotBits: BitwiseCopyable {
+  var low: UInt64
+  var high: UInt64
+
+  /// A run of slots.
+  init(first: Int, count: Int) {
+    self = SlotBits(low: .max, high: .max).shiftedDown(by: BounceSlots.perSet - count)
+      .shiftedUp(by: first)
+  }
+
+  init(low: UInt64, high: UInt64) {
+    self.low = low
+    self.high = high
+  }
+
+  // Swift's own shifts give zero beyond the width, and shift the other way by a negative count.
+
+  /// Each slot's bit `distance` places lower, 0 to 127.
+  func shiftedDown(by distance: Int) -> SlotBits {
+    SlotBits(low: low >> distance | high << (64 - distance), high: high >> distance)
+  }
+
+  /// Each slot's bit `distance` places higher, 0 to 127.
+  func shiftedUp(by distance: Int) -> SlotBits {
+    SlotBits(low: low << distance, high: high << distance | low >> (64 - distance))
+  }
+
+  func union(_ other: SlotBits) -> SlotBits {
+    SlotBits(low: low | other.low, high: high | other.high)
+  }
+
+  func intersection(_ other: SlotBits) -> SlotBits {
+    SlotBits(low: low & other.low, high: high & other.high)
+  }
+
+  /// The lowest slot; nil when there is none.
+  var first: Int? {
+    if low != 0 { return low.trailingZeroBitCount }
+    return high != 0 ? 64 + high.trailingZeroBitCount : nil
+  }
+
+  mutating func removeFirst() {
+    if low != 0 { low &= low &- 1 } else { high &= high &- 1 }
   }
 }
