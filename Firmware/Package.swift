@@ -61,6 +61,7 @@ let package = Package(
       name: "WholeAPI", dependencies: [library("DMA"), library("DMAMapping"), library("PCI")],
       swiftSettings: settings),
     .executableTarget(
-      name: "WholeAPIProgram", dependencies: ["BareMetal", "WholeAPI"], swiftSettings: settings),
+      name: "WholeAPIProgram", dependencies: [library("DMA"), "BareMetal", "WholeAPI"],
+      swiftSettings: settings),
   ]
 )

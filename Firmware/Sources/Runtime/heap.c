@@ -5,7 +5,7 @@
 
 #include "runtime.h"
 
-#define HEAP_BYTE_COUNT (512 * 1024)
+#define HEAP_BYTE_COUNT (2 * 1024 * 1024)
 #define GRAIN 16
 
 /// In front of every block, free or not; 16 bytes, so payloads keep the alignment.

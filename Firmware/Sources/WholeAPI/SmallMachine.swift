@@ -1,14 +1,16 @@
 import DMA
 import PCI
 
-/// A machine of sixteen pages and one PCI function, in memory of the program.
+/// A machine of 160 pages and one PCI function, in memory of the program.
 @safe
 final class SmallMachine {
-  static let pageCount = 16
+  static let pageCount = 160
   /// Physical addresses start here, so that they are never CPU addresses.
   static let physicalStart: UInt64 = 0x10_0000
 
   let state: UnsafeMutablePointer<SmallMachineState>
+  /// The registers of its remapping unit.
+  let unit: SmallUnit
   let platform: Platform
   let pci: PCIHost
 
@@ -16,7 +18,9 @@ final class SmallMachine {
     let state = UnsafeMutablePointer<SmallMachineState>.allocate(capacity: 1)
     // SAFETY: freshly allocated; ended by the owner.
     unsafe state.initialize(to: SmallMachineState())
-    let owner = unsafe SmallMachineOwner(state)
+    // Kept by the owner: domains end with the machine, and tell their unit.
+    unit = SmallUnit()
+    let owner = unsafe SmallMachineOwner(state, unit)
     unsafe self.state = state
     platform = unsafe Platform(
       operations: smallPlatformOperations, context: UnsafeMutableRawPointer(state), owner: owner,
@@ -28,15 +32,19 @@ final class SmallMachine {
       context: UnsafeMutableRawPointer(state), owner: owner)
   }
 
-  var usedPageCount: Int { unsafe state.pointee.used.nonzeroBitCount }
+  var usedPageCount: Int { unsafe state.pointee.usedPageCount }
   var maintenanceCount: Int { unsafe state.pointee.maintenanceCount }
 }
 
 @safe
 final class SmallMachineOwner {
   let state: UnsafeMutablePointer<SmallMachineState>
+  let unit: SmallUnit
 
-  init(_ state: UnsafeMutablePointer<SmallMachineState>) { unsafe self.state = state }
+  init(_ state: UnsafeMutablePointer<SmallMachineState>, _ unit: SmallUnit) {
+    unsafe self.state = state
+    self.unit = unit
+  }
 
   deinit {
     unsafe state.pointee.memory.deallocate()
@@ -48,8 +56,7 @@ final class SmallMachineOwner {
 @safe
 struct SmallMachineState {
   let memory: UnsafeMutableRawPointer
-  /// One bit a page.
-  var used: UInt64 = 0
+  var isUsed = [160 of Bool](repeating: false)
   var ticks: UInt64 = 0
   var maintenanceCount = 0
   var configuration = [256 of UInt8](repeating: 0)
@@ -69,6 +76,17 @@ struct SmallMachineState {
     configuration[0x42] = 0x80
   }
 
+  func isFree(_ page: Int, _ count: Int) -> Bool {
+    for index in page..<page + count where isUsed[index] { return false }
+    return true
+  }
+
+  var usedPageCount: Int {
+    var count = 0
+    for index in 0..<160 where isUsed[index] { count += 1 }
+    return count
+  }
+
   static func at(_ context: UnsafeMutableRawPointer) -> UnsafeMutablePointer<SmallMachineState> {
     // SAFETY: the tables are only used with such a state.
     unsafe context.assumingMemoryBound(to: SmallMachineState.self)
@@ -83,10 +101,9 @@ private var smallPlatformOperations: PlatformOperations {
       let step = max(1, alignment / 4096)
       var page = 0
       while page + count <= SmallMachine.pageCount {
-        let mask: UInt64 = (1 << UInt64(count) - 1) << UInt64(page)
         let physical = SmallMachine.physicalStart + UInt64(page) * 4096
-        if unsafe state.pointee.used & mask == 0 && physical + UInt64(byteCount) - 1 <= limit {
-          unsafe state.pointee.used |= mask
+        if unsafe state.pointee.isFree(page, count) && physical + UInt64(byteCount) - 1 <= limit {
+          for index in page..<page + count { unsafe state.pointee.isUsed[index] = true }
           let start = unsafe state.pointee.memory + page * 4096
           unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
           unsafe numbers[0] = UInt64(UInt(bitPattern: start))
@@ -100,9 +117,10 @@ private var smallPlatformOperations: PlatformOperations {
       return DMAStatus.outOfMemory.rawValue
     },
     freePages: { context, _, physicalAddress, byteCount, _ in
-      let page = (physicalAddress - SmallMachine.physicalStart) / 4096
-      let mask: UInt64 = (1 << UInt64(byteCount / 4096) - 1) << page
-      unsafe SmallMachineState.at(context).pointee.used &= ~mask
+      let page = Int((physicalAddress - SmallMachine.physicalStart) / 4096)
+      for index in page..<page + byteCount / 4096 {
+        unsafe SmallMachineState.at(context).pointee.isUsed[index] = false
+      }
     },
     resolve: { _, _, _, numbers in
       unsafe numbers[0] = UInt64(MemoryKind.user.rawValue)

@@ -70,6 +70,9 @@ private func useEventRecord(_ seen: inout Expectations) {
     .truncated,
   ]
   event.direction = .toDevice
+  event.memoryKind = .pages
+  event.isErrorCheckExpected = true
+  seen.expect(event.isErrorCheckExpected && event.memoryKind == .pages)
   event.status = .success
   event.device = 2
   event.pool = 3

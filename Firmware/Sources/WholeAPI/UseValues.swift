@@ -76,7 +76,10 @@ func useErrors(_ seen: inout Expectations) {
     .invalidBoundary(3, blockByteCount: 4), .outOfBounds(offset: 1, byteCount: 2, limit: 3),
     .wrongDevice, .wrongSize(expected: 1, given: 2), .wrongCPUAddress,
     .wrongDirection(expected: .toDevice, given: .fromDevice), .notMapped(address),
-    .machine(code: 5), .notInPool(address), .blockNotAllocated(address), .poolBusy(blockCount: 1),
+    .machine(code: 5), .wrongFunction(made: .single, given: .scatter),
+    .wrongEntryCount(expected: 1, given: 2),
+    .segmentAcrossBoundary(first: address, last: address, boundary: 0xffff), .notInPool(address),
+    .blockNotAllocated(address), .poolBusy(blockCount: 1),
   ]
   var transient = 0
   for error in errors {
@@ -88,7 +91,7 @@ func useErrors(_ seen: inout Expectations) {
   let statuses: [DMAStatus] = [
     .emptyRequest, .tooLarge, .outOfMemory, .outOfReach, .outOfAddressSpace, .bouncePoolFull,
     .tooManySegments, .notDMAable, .notMapped, .wrongSize, .invalidAlignment, .machine,
-    .deviceRemoved,
+    .deviceRemoved, .segmentAcrossBoundary, .refused,
   ]
   for status in statuses {
     var numbers = DMAStatusNumbers(1, 2, 3)

@@ -1,3 +1,5 @@
+public import DMA
+
 /// Uses every public type and member of DMA, DMAMapping and PCI, on a machine of its own in plain
 /// memory.
 ///
@@ -5,8 +7,8 @@
 /// asks of a port is what this program's undefined symbols say. `Firmware/link-all` finds public
 /// names that do not occur in this folder. It also runs, and counts what did not go as documented.
 ///
-/// - Returns: how many expectations failed, and the line of the first.
-public func useWholeAPI() -> (failureCount: Int, firstLine: UInt32) {
+/// - Returns: how many expectations failed, and where the first did.
+public func useWholeAPI() -> (failureCount: Int, first: CallSite?) {
   var seen = Expectations()
   useAddresses(&seen)
   useErrors(&seen)
@@ -19,21 +21,29 @@ public func useWholeAPI() -> (failureCount: Int, firstLine: UInt32) {
   useStreamingMemory(&seen, machine)
   usePools(&seen, machine)
   useScatterMerging(&seen)
+  useScatterLists(&seen, machine)
   useOwnMapping(&seen, machine)
   useEvents(&seen, machine)
   usePCI(&seen, machine)
+  // Everything came back.
   seen.expect(machine.usedPageCount == 0)
-  return (seen.failureCount, seen.firstLine)
+  // Mappings with memory of their own keep it as long as their machine.
+  let translating = SmallMachine()
+  useBounce(&seen, translating)
+  useIOMMU(&seen, translating)
+  return (seen.failureCount, seen.first)
 }
 
 /// Counts what did not go as documented.
 struct Expectations {
   private(set) var failureCount = 0
-  private(set) var firstLine: UInt32 = 0
+  private(set) var first: CallSite?
 
-  mutating func expect(_ condition: Bool, line: UInt32 = #line) {
+  mutating func expect(
+    _ condition: Bool, file: StaticString = #fileID, line: UInt32 = #line
+  ) {
     guard !condition else { return }
     failureCount += 1
-    if firstLine == 0 { firstLine = line }
+    if first == nil { first = CallSite(file, line) }
   }
 }

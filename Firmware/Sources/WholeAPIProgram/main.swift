@@ -1,4 +1,5 @@
 import BareMetal
+import DMA
 import WholeAPI
 
 let result = useWholeAPI()
@@ -6,5 +7,7 @@ if result.failureCount == 0 {
   print("the whole API: as documented")
   Board.end(.passed)
 }
-print("the whole API: \(result.failureCount) failures, the first in line \(result.firstLine)")
+print(
+  "the whole API: \(result.failureCount) failures, the first at \(result.first?.description ?? "?")"
+)
 Board.end(.failed)
