@@ -16,7 +16,9 @@ struct BounceChunk: ~Copyable {
     var address: UInt64 = 0
     /// 0: the slot is no mapping's first.
     var byteCount = 0
-    var slotCount = 0
+    var slotCount: Int32 = 0
+    /// Whose lock guards the slots.
+    var area: Int32 = 0
   }
 
   private struct Area: ~Copyable {
@@ -158,7 +160,8 @@ struct BounceChunk: ~Copyable {
           // The slots are this mapping's alone now.
           unsafe records[first] = Record(
             cpuAddress: cpuAddress, address: start, byteCount: request.byteCount,
-            slotCount: request.slotCount)
+            slotCount: Int32(truncatingIfNeeded: request.slotCount),
+            area: Int32(truncatingIfNeeded: index))
           for distance in 0..<request.slotCount {
             unsafe distances[first &+ distance] = UInt8(truncatingIfNeeded: distance)
           }
@@ -217,18 +220,19 @@ struct BounceChunk: ~Copyable {
   /// - Parameter bytesOut: how many bytes were copied out of them at the end.
   func release(_ first: Int, _ record: Record, bytesOut: Int) {
     let set = first &>> 7
-    let area = unsafe area(set / setsPerArea)
+    let area = unsafe area(Int(record.area))
+    let slotCount = Int(record.slotCount)
     // SAFETY: the record's slots are the caller's until the lock is taken.
     unsafe records[first].byteCount = 0
     unsafe area.pointee.lock.lock()
-    if record.slotCount == 1 {
+    if slotCount == 1 {
       unsafe free[first &>> 6] |= 1 &<< UInt64(truncatingIfNeeded: first & 63)
     } else {
-      mark(set, first & 127, record.slotCount, isFree: true)
+      mark(set, first & 127, slotCount, isFree: true)
     }
-    unsafe freeCounts[set] &+= UInt8(truncatingIfNeeded: record.slotCount)
+    unsafe freeCounts[set] &+= UInt8(truncatingIfNeeded: slotCount)
     if unsafe set < area.pointee.firstOpenSet { unsafe area.pointee.firstOpenSet = set }
-    unsafe area.pointee.usedSlots &-= record.slotCount
+    unsafe area.pointee.usedSlots &-= slotCount
     unsafe area.pointee.bytesOut &+= UInt64(truncatingIfNeeded: bytesOut)
     unsafe area.pointee.lock.unlock()
   }

@@ -152,11 +152,20 @@ func maintainScatter(
 ///
 /// To the device: what the CPU wrote must reach memory, also for memory the device will write, or
 /// a dirty line is written back over it later. To the CPU: lines read meanwhile are dropped.
+@inline(__always)
 func maintain(
   _ core: UnsafeMutableRawPointer, _ cpuAddress: UInt, _ byteCount: Int, _ traits: MappingTraits
 ) {
   let platform = unsafe device(core).pointee.platform
   guard unsafe !platform.pointee.isCoherent else { return }
+  unsafe maintainCache(platform, cpuAddress, byteCount, traits)
+}
+
+@inline(never)
+private func maintainCache(
+  _ platform: UnsafeMutablePointer<PlatformCore>, _ cpuAddress: UInt, _ byteCount: Int,
+  _ traits: MappingTraits
+) {
   let operation: CacheOperation
   if traits.isForCPU {
     guard traits.direction.deviceWrites else { return }

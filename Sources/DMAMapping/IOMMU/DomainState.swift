@@ -181,6 +181,27 @@ extension DomainState {
     _ domain: UnsafeMutablePointer<DomainState>, _ first: UInt64, _ count: UInt64,
     isDeferred: Bool, _ numbers: UnsafeMutablePointer<UInt64>
   ) -> DMAStatus {
+    if unsafe count == 1 && domain.pointee.table.clearOne(first) {
+      // SAFETY: the caller gives room for three words.
+      unsafe numbers[2] = 0
+      if isDeferred {
+        unsafe domain.pointee.queue.push(first, 1, domain)
+      } else if unsafe invalidate(domain, first, 1) {
+        unsafe domain.pointee.space.givePages(first, 1)
+      } else {
+        unsafe numbers[2] = 1
+        unsafe abandon(domain, first, 1)
+      }
+      return .success
+    }
+    return unsafe unmapMany(domain, first, count, isDeferred: isDeferred, numbers)
+  }
+
+  @inline(never)
+  private static func unmapMany(
+    _ domain: UnsafeMutablePointer<DomainState>, _ first: UInt64, _ count: UInt64,
+    isDeferred: Bool, _ numbers: UnsafeMutablePointer<UInt64>
+  ) -> DMAStatus {
     let mapped = unsafe domain.pointee.table.mappedCount(first, expecting: count)
     guard mapped == count else {
       // SAFETY: the caller gives room for three words.

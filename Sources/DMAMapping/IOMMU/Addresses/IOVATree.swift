@@ -115,7 +115,64 @@ struct IOVATree: ~Copyable {
   private mutating func mark(
     _ first: UInt64, _ count: UInt64, isTaken: Bool, isExact: Bool = false
   ) {
-    _ = mark(root, rootLevel, first, count, isTaken, isExact)
+    let offset = first & 63
+    if offset &+ count <= 64 {
+      let mask = PageBits.low(Int(truncatingIfNeeded: count)) &<< offset
+      _ = markWord(root, rootLevel, first, mask, isTaken, isExact, code: .max)
+    } else {
+      _ = mark(root, rootLevel, first, count, isTaken, isExact)
+    }
+  }
+
+  /// Marks pages of one word: the usual case, which looks again only at what can have changed.
+  ///
+  /// - Parameters:
+  ///   - page: any of the word, counted from the node's first.
+  ///   - code: the node's order code so far, or more where nobody asks for the new one.
+  /// - Returns: the node's new order code.
+  private mutating func markWord(
+    _ node: IOVANode, _ level: Int, _ page: UInt64, _ mask: UInt64, _ isTaken: Bool,
+    _ isExact: Bool, code: UInt8
+  ) -> UInt8 {
+    let shift = UInt64(truncatingIfNeeded: 6 &* level)
+    let fullCode = UInt8(truncatingIfNeeded: 6 &* level &+ 1)
+    let slot = Int(truncatingIfNeeded: page &>> shift)
+    let oldCode = node.code(slot)
+    let newCode: UInt8
+    if level == 1 {
+      let old = node[slot]
+      precondition(!isExact || old & mask == mask, "pages are given back once, as they were taken")
+      let new = isTaken ? old | mask : old & ~mask
+      node[slot] = new
+      newCode = PageBits.orderCode(~new)
+    } else {
+      let child: IOVANode
+      if let present = node.child(slot) {
+        child = present
+      } else {
+        child = takeNode(level: level &- 1, isFree: oldCode == fullCode)
+        node[slot] = child.rawValue
+      }
+      newCode = markWord(
+        child, level &- 1, page & (1 &<< shift &- 1), mask, isTaken, isExact, code: oldCode)
+      if newCode == fullCode {
+        node[slot] = 0
+        drop(child, level &- 1)
+      }
+    }
+    if newCode == oldCode { return code }
+    node.setCode(slot, newCode)
+    if oldCode == fullCode || newCode == fullCode {
+      let bit = 1 &<< UInt64(truncatingIfNeeded: slot)
+      let free = node.freeSlots
+      node.freeSlots = newCode == fullCode ? free | bit : free & ~bit
+    } else if newCode > oldCode {
+      // No whole slot became free: the longest run is the new one or the one there was.
+      return max(code, newCode)
+    }
+    // What shrank was not the longest run, nor part of a run of whole slots.
+    if newCode < oldCode && oldCode < code && oldCode != fullCode { return code }
+    return node.summary(level: level)
   }
 
   private mutating func takeNode(level: Int, isFree: Bool) -> IOVANode {

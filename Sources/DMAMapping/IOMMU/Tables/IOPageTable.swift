@@ -227,6 +227,17 @@ struct IOPageTable: ~Copyable {
     return true
   }
 
+  /// Clears the entry of a mapping of one page; false when there is no such mapping.
+  @inline(__always)
+  func clearOne(_ page: UInt64) -> Bool {
+    let leaf = leaf(page)
+    guard leaf != 0 else { return false }
+    let address = Self.entryAddress(leaf, page)
+    guard TableEntry.markedCount(dma_volatile_load64(address)) == 1 else { return false }
+    write(0, at: address, count: 1)
+    return true
+  }
+
   /// How many pages the mapping has that begins with a page; 0 when none begins there.
   ///
   /// For 1023 pages and more it says 1023, unless `count` is right.
