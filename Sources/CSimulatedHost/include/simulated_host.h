@@ -60,6 +60,26 @@ int simulated_host_is_stack(uintptr_t address);
 /// Whether an address lies in the program or a library: its code, constants or variables.
 int simulated_host_is_image(uintptr_t address);
 
+// MARK: Image files
+
+/// Opens a file or block device with a disk's contents; one that is written is locked against
+/// others who write it.
+///
+/// Returns a descriptor or -errno: EISDIR and ENODEV for what holds no contents, EBUSY when another
+/// has it.
+int simulated_host_image_open(const char *path, int is_writable);
+void simulated_host_image_close(int image);
+/// How many bytes there are, or -errno.
+int64_t simulated_host_image_size(int image);
+/// Reads; returns how many bytes there were before the end, or -errno.
+int64_t simulated_host_image_read(int image, uintptr_t to, size_t byte_count, uint64_t offset);
+/// Writes all of it; returns 0 or -errno.
+int simulated_host_image_write(int image, uintptr_t from, size_t byte_count, uint64_t offset);
+/// Makes bytes zero without writing them; returns 0, or -errno where the host cannot.
+int simulated_host_image_zero(int image, uint64_t offset, uint64_t byte_count);
+/// Waits until what was written would survive a power failure; returns 0 or -errno.
+int simulated_host_image_flush(int image);
+
 // MARK: Locks and threads
 
 /// Makes a lock that sleeps when another holds it; null when memory is short.
