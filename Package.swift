@@ -100,6 +100,10 @@ let package = Package(
       ],
       swiftSettings: common),
     .testTarget(
+      name: "NVMeTests",
+      dependencies: ["DMA", "DMAMapping", "Drivers", "PCI", "SimulatedMachine", "TestSupport"],
+      swiftSettings: common),
+    .testTarget(
       name: "SimulatedMachineTests",
       dependencies: ["DMA", "DMAMapping", "PCI", "SimulatedMachine"], swiftSettings: common),
     .testTarget(

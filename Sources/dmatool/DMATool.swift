@@ -8,7 +8,7 @@
       commandName: "dmatool",
       abstract: "Runs, checks and explains DMA: drivers on simulated and QEMU devices, and traces.",
       subcommands: [
-        CheckCommand.self, CountCommand.self, DemoCommand.self, EduCommand.self,
+        CheckCommand.self, CountCommand.self, DemoCommand.self, EduCommand.self, NVMeCommand.self,
       ]
     )
   }

@@ -1,4 +1,4 @@
-internal import DMA
+public import DMA
 internal import PCI
 
 /// A queue pair of a controller: where commands go in and completions come out.
@@ -81,6 +81,9 @@ public final class NVMeQueue {
   var entryCounts: (submission: Int, completion: Int) { (submissionCount, completionCount) }
 
   func setInterrupt(_ interrupt: PCIInterrupt) { self.interrupt = interrupt }
+
+  /// What the queue's transfers are mapped for.
+  public var device: DMADevice { shared.device.dma }
 
   /// How many commands have been given to the queue and did not complete.
   public var runningCount: Int { running.count }

@@ -4,6 +4,7 @@ internal import Glibc
 enum FileError: Error, CustomStringConvertible {
   case cannotOpen(path: String, reason: String)
   case cannotRead(path: String, reason: String)
+  case cannotWrite(path: String, reason: String)
   case isDirectory(path: String)
   case isEmpty(path: String)
 
@@ -11,6 +12,7 @@ enum FileError: Error, CustomStringConvertible {
     switch self {
     case .cannotOpen(let path, let reason): "cannot open \(path): \(reason)"
     case .cannotRead(let path, let reason): "cannot read \(path): \(reason)"
+    case .cannotWrite(let path, let reason): "cannot write \(path): \(reason)"
     case .isDirectory(let path): "\(path) is a directory, not a file"
     case .isEmpty(let path): "\(path) is empty: there is nothing to transfer"
     }
@@ -49,7 +51,7 @@ enum FileBytes {
     return bytes
   }
 
-  private static func lastError() -> String {
+  static func lastError() -> String {
     // SAFETY: strerror's text is copied before anything else can change it.
     unsafe String(cString: strerror(errno))
   }

@@ -115,7 +115,11 @@ extension NVMeController {
     return .success
   }
 
-  private func moveRun(_ address: UInt64, _ offset: Int, _ count: Int, _ toMemory: Bool) -> Bool {
+  private func moveRun(_ given: UInt64, _ offset: Int, _ count: Int, _ toMemory: Bool) -> Bool {
+    let address = given & options.mask
+    if address != given {
+      report(.clamped(given: given), address: address, byteCount: count, isWrite: toMemory)
+    }
     let part = unsafe UnsafeMutableRawBufferPointer(
       rebasing: state.pointee.staging[offset..<offset + count])
     if toMemory {

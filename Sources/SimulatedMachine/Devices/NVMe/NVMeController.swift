@@ -17,6 +17,9 @@ public final class NVMeController: SimulatedDevice {
     public var blockByteCount = 512
     /// Doorbells lie 4 << this apart, 0 to 4.
     public var doorbellStride = 0
+    /// The highest address it drives; of higher ones the upper bits are dropped, silently for the
+    /// driver.
+    public var mask = UInt64.max
     /// How long a command takes, in nanoseconds of the machine's time.
     public var latency: UInt64 = 10_000
     /// How long it takes to become ready.

@@ -1,0 +1,65 @@
+#if CLI
+  import ArgumentParser
+  internal import DMA
+  internal import DMAMapping
+  internal import PCI
+
+  /// What stands between a device and memory.
+  enum MappingKind: String, ExpressibleByArgument, CaseIterable {
+    case direct, bounce, iommu
+  }
+
+  /// When an IOMMU forgets what was unmapped.
+  enum InvalidationKind: String, ExpressibleByArgument, CaseIterable {
+    case strict, deferred
+  }
+
+  /// A mapping for one device of a machine, and what it can tell afterwards.
+  struct MappingBench {
+    let mapping: DMAMapping
+    private let bounce: BounceMapping?
+    private let domain: IOMMUDomain?
+    private let unit: VTDUnit?
+
+    /// - Parameter iommu: the registers of the machine's unit, for `kind` iommu.
+    init(
+      _ kind: MappingKind, _ invalidation: InvalidationKind, _ platform: Platform,
+      address: PCIAddress, iommu: RegisterWindow?
+    ) throws(DMAError) {
+      switch kind {
+      case .direct:
+        mapping = DirectMapping.make(for: platform)
+        (bounce, domain, unit) = (nil, nil, nil)
+      case .bounce:
+        let bounce = try BounceMapping(platform: platform)
+        mapping = bounce.mapping
+        self.bounce = bounce
+        (domain, unit) = (nil, nil)
+      case .iommu:
+        // ENODEV.
+        guard let iommu else { throw .machine(code: 19) }
+        let unit = try VTDUnit(registers: iommu, platform: platform)
+        var options = IOMMUDomain.Options()
+        if invalidation == .deferred { options.invalidation = .deferred() }
+        let domain = try IOMMUDomain(platform: platform, unit: unit.unit, options: options)
+        try domain.attach(requester: UInt16(truncatingIfNeeded: address.packed))
+        mapping = domain.mapping
+        self.unit = unit
+        self.domain = domain
+        bounce = nil
+      }
+    }
+
+    /// Bytes that were copied into and out of bounce buffers.
+    var bouncedByteCount: UInt64 {
+      guard let bounce else { return 0 }
+      return bounce.statistics.bytesIn + bounce.statistics.bytesOut
+    }
+
+    /// Commands given to the IOMMU.
+    var invalidationCount: Int { unit?.invalidationCount ?? 0 }
+
+    /// Table entries of mappings that are live.
+    var liveEntryCount: Int { domain?.validEntryCount ?? 0 }
+  }
+#endif

@@ -1,0 +1,62 @@
+internal import Glibc
+
+/// An open file that is read or written piece by piece, by offset.
+final class OpenFile {
+  let path: String
+  /// Its size when it was opened.
+  let byteCount: Int
+  private let descriptor: Int32
+
+  /// Opens a file that has at least one byte.
+  init(reading path: String) throws(FileError) {
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .cannotOpen(path: path, reason: FileBytes.lastError()) }
+    var information = stat()
+    // SAFETY: fstat fills the struct it is given.
+    let status = unsafe fstat(descriptor, &information)
+    self.path = path
+    self.descriptor = descriptor
+    byteCount = Int(information.st_size)
+    guard status == 0 else { throw .cannotRead(path: path, reason: FileBytes.lastError()) }
+    guard information.st_mode & S_IFMT != S_IFDIR else { throw .isDirectory(path: path) }
+    guard byteCount > 0 else { throw .isEmpty(path: path) }
+  }
+
+  /// Makes a file, or empties the one there is.
+  init(writing path: String) throws(FileError) {
+    let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw .cannotOpen(path: path, reason: FileBytes.lastError()) }
+    self.path = path
+    self.descriptor = descriptor
+    byteCount = 0
+  }
+
+  deinit { close(descriptor) }
+
+  /// Fills `bytes` from `offset` on.
+  func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(FileError) {
+    var done = 0
+    while done < bytes.count {
+      // SAFETY: at most as many bytes are read as the rest of the buffer has.
+      let got = unsafe pread(
+        descriptor, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done, offset + done)
+      if got < 0 && errno == EINTR { continue }
+      guard got >= 0 else { throw .cannotRead(path: path, reason: FileBytes.lastError()) }
+      guard got > 0 else { throw .cannotRead(path: path, reason: "it became shorter meanwhile") }
+      done += got
+    }
+  }
+
+  /// Writes `bytes` from `offset` on.
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
+    var done = 0
+    while done < bytes.count {
+      // SAFETY: at most as many bytes are written as the rest of the buffer has.
+      let put = unsafe pwrite(
+        descriptor, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done, offset + done)
+      if put < 0 && errno == EINTR { continue }
+      guard put > 0 else { throw .cannotWrite(path: path, reason: FileBytes.lastError()) }
+      done += put
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import DMA
+import DMAMapping
+import Drivers
+import PCI
+import SimulatedMachine
+import Testing
+
+/// One way to stand between a controller and memory: the suites run over each (R5).
+enum Setup: String, CaseIterable, Sendable, CustomTestStringConvertible {
+  case direct
+  /// Everything is copied, also what the device reaches by itself.
+  case bounce
+  case iommu
+  case deferredIOMMU
+
+  var testDescription: String { rawValue }
+}
+
+/// A machine with a controller, and the function that a driver drives.
+final class Bench {
+  let machine: SimulatedMachine
+  let controller: NVMeController
+  let pci: PCIDevice
+  private var kept: [AnyObject] = []
+
+  init(
+    _ setup: Setup = .direct, storage: NVMeStorage? = nil, seed: UInt64 = 1,
+    _ change: (inout NVMeController.Configuration) -> Void = { _ in }
+  ) throws {
+    var configuration = SimulatedMachine.Configuration()
+    configuration.seed = seed
+    if setup == .iommu || setup == .deferredIOMMU { configuration.iommu = .vtd() }
+    machine = try SimulatedMachine(configuration)
+    var options = NVMeController.Configuration()
+    change(&options)
+    controller = NVMeController(try storage ?? NVMeMemory(zeroes: 64 << 20), options)
+    let address = try machine.attach(controller)
+    let mapping: DMAMapping
+    switch setup {
+    case .direct: mapping = DirectMapping.make(for: machine.platform)
+    case .bounce:
+      var options = BounceMapping.Options()
+      options.slotCount = 8192
+      options.isForced = true
+      let bounce = try BounceMapping(platform: machine.platform, options: options)
+      kept.append(bounce)
+      mapping = bounce.mapping
+    case .iommu, .deferredIOMMU:
+      let unit = try VTDUnit(
+        registers: try #require(machine.iommuRegisters), platform: machine.platform)
+      var options = IOMMUDomain.Options()
+      if setup == .deferredIOMMU { options.invalidation = .deferred() }
+      let domain = try IOMMUDomain(
+        platform: machine.platform, unit: unit.unit, options: options)
+      try domain.attach(requester: UInt16(truncatingIfNeeded: address.packed))
+      kept += [unit, domain]
+      mapping = domain.mapping
+    }
+    pci = try PCIDevice(host: machine.pci, address: address, mapping: mapping)
+  }
+
+  var platform: Platform { machine.platform }
+
+  /// A driver for the controller.
+  func open(_ change: (inout NVMeDevice.Options) -> Void = { _ in }) throws -> NVMeDevice {
+    var options = NVMeDevice.Options()
+    change(&options)
+    return try NVMeDevice(pci, options: options)
+  }
+
+  /// A buffer with bytes that say where they are from.
+  func buffer(_ byteCount: Int, seed: UInt8 = 1) throws -> StreamingBuffer {
+    let bytes = Self.pattern(byteCount, seed: seed)
+    return try unsafe StreamingBuffer(copying: bytes.span.bytes, in: platform)
+  }
+
+  static func pattern(_ byteCount: Int, seed: UInt8 = 1) -> [UInt8] {
+    (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 9) &+ seed }
+  }
+}
+
+extension StreamingBuffer {
+  /// A copy of the bytes.
+  var array: [UInt8] {
+    let span = bytes
+    return (0..<byteCount).map { unsafe span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+  }
+}
