@@ -64,18 +64,19 @@ struct NVMeListStore: ~Copyable {
   }
 
   /// Describes a list's segments, which must meet at page ends.
-  mutating func describe(
-    _ segments: borrowing DMASegmentList, slot: Int
+  mutating func describe<Direction: TransferDirection>(
+    _ list: borrowing ScatterMapping<Direction>, slot: Int
   ) throws(NVMeError) -> (NVMePRP, Int) {
-    let pageCount = try Self.pageCount(segments)
+    let pageCount = try Self.pageCount(list)
     guard pageCount > 0 else { throw .dma(.emptyRequest) }
-    var result = NVMePRP(first: segments[0].address.rawValue)
+    var result = NVMePRP(first: list.segment(at: 0).address.rawValue)
     var writer = NVMeListWriter(entryCount: pageCount - 1)
     var isFirst = true
     do throws(NVMeError) {
-      for index in segments.indices {
-        var page = segments[index].address.rawValue & ~NVMePage.mask
-        let end = segments[index].address.rawValue + UInt64(segments[index].byteCount)
+      for index in 0..<list.segmentCount {
+        let segment = list.segment(at: index)
+        var page = segment.address.rawValue & ~NVMePage.mask
+        let end = segment.address.rawValue + UInt64(segment.byteCount)
         while page < end {
           if isFirst {
             isFirst = false
@@ -96,15 +97,17 @@ struct NVMeListStore: ~Copyable {
   }
 
   /// How many pages segments touch; refuses those with gaps between pages.
-  private static func pageCount(_ segments: borrowing DMASegmentList) throws(NVMeError) -> Int {
+  private static func pageCount<Direction: TransferDirection>(
+    _ list: borrowing ScatterMapping<Direction>
+  ) throws(NVMeError) -> Int {
     var count = 0
-    for index in segments.indices {
-      let segment = segments[index]
+    for index in 0..<list.segmentCount {
+      let segment = list.segment(at: index)
       let end = segment.address.rawValue + UInt64(segment.byteCount)
       guard segment.address.rawValue & 3 == 0,
         index == 0 || segment.address.rawValue & NVMePage.mask == 0
       else { throw .misaligned(segment.address) }
-      guard index == segments.count - 1 || end & NVMePage.mask == 0 else {
+      guard index == list.segmentCount - 1 || end & NVMePage.mask == 0 else {
         throw .misaligned(DMAAddress(rawValue: end))
       }
       let first = segment.address.rawValue & ~NVMePage.mask

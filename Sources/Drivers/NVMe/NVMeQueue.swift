@@ -110,10 +110,10 @@ public final class NVMeQueue {
         (location, listCount) = try describe(mapping.address, mapping.byteCount, slot)
       case .readList(let mapping):
         try checkLength(mapping.byteCount)
-        (location, listCount) = try lists.describe(mapping.segments, slot: slot)
+        (location, listCount) = try lists.describe(mapping, slot: slot)
       case .writeList(let mapping):
         try checkLength(mapping.byteCount)
-        (location, listCount) = try lists.describe(mapping.segments, slot: slot)
+        (location, listCount) = try lists.describe(mapping, slot: slot)
       }
     } catch {
       return .refused(transfer, error)
