@@ -208,7 +208,9 @@ import Testing
 
   @Test func `faults of admin commands end the set-up with a typed error`() throws {
     for (fault, error) in [
-      (NVMeFault(.fail(type: 0, code: 6), queue: 0), NVMeError.failed(NVMeStatus(type: 0, code: 6))),
+      (
+        NVMeFault(.fail(type: 0, code: 6), queue: 0), NVMeError.failed(NVMeStatus(type: 0, code: 6))
+      ),
       (NVMeFault(.neverAnswer, queue: 0, opcode: 0x05), .timedOut(milliseconds: 900)),
       (NVMeFault(.die, queue: 0, skip: 1), .died),
       (
@@ -229,8 +231,9 @@ import Testing
   @Test func `memory that does not answer is a data transfer error, not silence`() throws {
     // The engine drives 32 bits, the driver believes 64: the address wraps to where no memory is.
     let bench = try Bench { $0.mask = 0xffff_ffff }
-    let nvme = try bench.open()
+    let nvme = try bench.open { $0.mask = .bits32 }
     let namespace = try nvme.namespace()
+    try bench.pci.dma.setStreamingMask(.bits64)
     var high = try StreamingBuffer(byteCount: 4096, in: bench.platform, placement: .high)
     do throws(NVMeError) {
       try nvme.queues[0].read(into: &high, fromBlock: 0, of: namespace)

@@ -26,6 +26,7 @@
 
     /// - Parameters:
     ///   - isReadOnly: whether the verb leaves the image as it is.
+    ///
     ///   - disk: size of a disk in memory, for when there is no image.
     init(_ options: NVMeOptions, isReadOnly: Bool, disk: ByteSize? = nil) throws {
       let host: PCIHost

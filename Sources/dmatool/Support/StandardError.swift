@@ -17,7 +17,8 @@ enum StandardOutput {
     var done = 0
     while done < bytes.count {
       // SAFETY: at most as many bytes are written as the rest of the buffer has.
-      let put = unsafe Glibc.write(1, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done)
+      let put = unsafe Glibc.write(
+        1, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done)
       if put < 0 && errno == EINTR { continue }
       guard put > 0 else {
         throw .cannotWrite(path: "standard output", reason: FileBytes.lastError())

@@ -7,7 +7,8 @@
   struct NVMeBenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "bench",
-      abstract: "Measures random reads: one thread, many commands at once, a map and unmap for each.",
+      abstract:
+        "Measures random reads: one thread, many commands at once, a map and unmap for each.",
       discussion: "Reads only: the image stays as it is. Exit code: 0 done, 1 failed, 2 bad input.")
 
     @OptionGroup var options: NVMeOptions

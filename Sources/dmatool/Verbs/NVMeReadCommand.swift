@@ -90,7 +90,9 @@
         // SAFETY: the pointer does not outlive the call; the buffer has that many bytes.
         try unsafe bytes.withUnsafeBytes { (all) throws(FileError) in
           let part = unsafe UnsafeRawBufferPointer(rebasing: all[..<count])
-          if let output { try unsafe output.write(part, at: offset) } else {
+          if let output {
+            try unsafe output.write(part, at: offset)
+          } else {
             try unsafe StandardOutput.write(part)
           }
         }

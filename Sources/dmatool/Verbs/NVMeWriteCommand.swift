@@ -7,7 +7,8 @@
   struct NVMeWriteCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "write",
-      abstract: "Writes a file onto the disk from any block on; its last block is filled with zeroes.",
+      abstract:
+        "Writes a file onto the disk from any block on; its last block is filled with zeroes.",
       discussion: "Exit code: 0 done, 1 a transfer failed, 2 bad input.")
 
     @Argument(help: "The file to write.")
