@@ -18,8 +18,8 @@
     var platform: Platform { nvme.device.dma.platform }
     var queue: NVMeQueue { nvme.queues[0] }
 
-    /// Messages that went to QEMU and back; nil on other machines.
-    var roundTripCount: Int? { qemu?.roundTripCount }
+    /// Messages that went to QEMU, whether an answer was waited for or not; nil on other machines.
+    var messageCount: Int? { qemu?.commandCount }
 
     /// What the controller tried and memory refused.
     var incidents: [BusIncident] { simulated?.takeIncidents() ?? [] }

@@ -37,7 +37,7 @@
             + " \(bench.nvme.transferByteCountMax)")
       }
       guard count > 0 else { throw Failure.badInput("--count takes at least 1") }
-      let trips = bench.roundTripCount
+      let trips = bench.messageCount
       let begun = HostClock.nanoseconds
       let machineBegun = bench.platform.nanoseconds
       do throws(NVMeError) {
@@ -47,7 +47,7 @@
       }
       let spent = max(HostClock.nanoseconds - begun, 1)
       let machineSpent = bench.platform.nanoseconds - machineBegun
-      report(bench, spent, machineSpent, bench.roundTripCount.map { $0 - (trips ?? 0) })
+      report(bench, spent, machineSpent, bench.messageCount.map { $0 - (trips ?? 0) })
     }
 
     /// Keeps `depth` reads running until all are done.
@@ -117,9 +117,9 @@
           \(count) reads of \(size) at random, \(bench.queue.capacity) at once, mapping \
           \(options.mapping.rawValue)\(keepMapped ? ", kept mapped" : "")
           \(rate) IOPS, \(spent / UInt64(count)) ns each, \
-          \(rate * size.byteCount >> 20) MiB/s
+          \((rate * size.byteCount) >> 20) MiB/s
           """)
-        if let tripText { print("\(tripText) messages to QEMU and back for 32 reads") }
+        if let tripText { print("\(tripText) messages to QEMU for 32 reads") }
       case .json:
         print(
           "{\"machine\":\"\(options.machine.rawValue)\","
@@ -127,7 +127,7 @@
             + "\"bytes\":\(size.byteCount),\"depth\":\(bench.queue.capacity),"
             + "\"iops\":\(rate),\"ns\":\(spent / UInt64(count)),"
             + "\"machine_ns\":\(machine / UInt64(count)),"
-            + "\"round_trips_per_32\":\(tripText ?? "null")}")
+            + "\"messages_per_32\":\(tripText ?? "null")}")
       }
     }
   }
