@@ -90,6 +90,12 @@ public final class DMADevice {
     unsafe core.pointee.flags |= DMADeviceCore.Flags.removed
   }
 
+  /// Tells observers what the device's own calls cannot know: an IOMMU's fault, say.
+  package func tell(_ event: DMAEvent) {
+    guard unsafe core.pointee.flags & DMADeviceCore.Flags.observed != 0 else { return }
+    unsafe DMADeviceCore.deliver(core, event)
+  }
+
   /// Sets who hears of every event of this device; nil for nobody.
   ///
   /// Set it before the first map: an observer that comes later meets unmaps of what it never saw.

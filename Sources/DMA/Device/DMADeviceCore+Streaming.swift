@@ -106,7 +106,7 @@ extension DMADeviceCore {
     event.direction = traits.direction
     event.attributes = traits.attributes
     event.isErrorCheckExpected = traits.isErrorCheckExpected
-    event.byteCount = UInt64(byteCount)
+    event.byteCount = UInt64(max(0, byteCount))
     event.known = [.direction, .attributes, .byteCount]
     event.origin = .callSite(site)
     return event
