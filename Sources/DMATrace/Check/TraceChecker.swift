@@ -304,6 +304,8 @@ struct TraceChecker {
     if event.flags.contains(.driverArrives) {
       if leaveSeen { judgeLeaving(atEnd: false) }
       arrivalSeen = true
+      // A mark that names the device says that its driver was not there before.
+      if event.device != 0 { unsafe devices[Int(event.device)].cameInTrace = true }
       for device in 1..<max(2, context.devices.count + 1) where device < deviceCapacity {
         // One that went completely begins anew.
         if unsafe devices[device].leaves || devices[device].mayLeave { unsafe devices[device].isSeen = false }

@@ -235,10 +235,11 @@ public enum FaultExplanation {
         lines.append("    mapped at   \(words.place(released.mapping.origin))")
         lines.append("    released at \(words.place(release))")
         if report.isTimed, let time = fault.time {
-          let after = Int64(bitPattern: time &- release.time)
           lines.append(
-            "    the fault was logged \(after < 0 ? "-" : "")"
-              + "\(FindingWords.seconds(after.magnitude)) s after the release")
+            time >= release.time
+              ? "    the fault was logged \(FindingWords.seconds(time - release.time)) s after the release"
+              : "    log and trace run on different clocks: chosen because nothing was mapped there "
+                + "for longest after it")
         }
       }
       if report.live == nil, report.released == nil {
