@@ -57,10 +57,12 @@ final class MachineCore {
       // ENOMEM: the host has no memory for it.
       guard alarm != nil else { throw .host(code: 12) }
     }
-    let registerBase = simulated_host_reserve(UInt64(registerWindow.count), 4096)
+    // Not the range's count: its unused branch is an error in optimised Embedded builds.
+    let registerByteCount = MemoryMap.fourGiB - MemoryMap.lowCeiling
+    let registerBase = simulated_host_reserve(registerByteCount, 4096)
     // ENOMEM: no addresses left.
     guard registerBase != 0 else { throw .host(code: 12) }
-    registerAddresses = registerBase..<registerBase + UInt(registerWindow.count)
+    registerAddresses = registerBase..<registerBase + UInt(registerByteCount)
     slabs = SlabAllocator(memory: memory, allocator: allocator)
     areas = VirtualAreas(memory: memory, allocator: allocator, seed: configuration.seed)
     self.memory = memory

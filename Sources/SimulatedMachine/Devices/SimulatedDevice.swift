@@ -99,7 +99,8 @@ open class SimulatedDevice {
     return access(address, UInt(bitPattern: start), buffer.count, isWrite: true)
   }
 
-  private func access(
+  // Private methods say `final`: else an Embedded client of an open class gets a second body.
+  private final func access(
     _ address: UInt64, _ buffer: UInt, _ byteCount: Int, isWrite: Bool
   ) -> BusOutcome {
     guard let place else { return .refused }
@@ -145,7 +146,7 @@ open class SimulatedDevice {
   /// Asserts or releases the interrupt wire, which shows in the status register.
   public final func setInterruptWire(_ isAsserted: Bool) { configuration.setWire(isAsserted) }
 
-  private func send(_ message: (address: UInt64, data: UInt32)) {
+  private final func send(_ message: (address: UInt64, data: UInt32)) {
     var data = message.data.littleEndian
     // SAFETY: the word outlives the call.
     unsafe withUnsafeBytes(of: &data) { bytes in
@@ -199,7 +200,7 @@ open class SimulatedDevice {
     firePending()
   }
 
-  private func firePending() {
+  private final func firePending() {
     guard configuration.isMSIXEnabled, !configuration.isMSIXMasked else { return }
     for vector in msix?.takeFirable() ?? [] { signal(vector: vector) }
   }
