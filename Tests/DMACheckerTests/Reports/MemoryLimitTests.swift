@@ -1,5 +1,6 @@
 import DMA
 import DMAChecker
+import DMAMapping
 import Testing
 
 @Suite struct MemoryLimitTests {
@@ -42,7 +43,8 @@ import Testing
   @Test func `a checker that comes late accuses nobody of what it never saw`() throws {
     let trial = try Trial()
     let late = DMADevice(
-      name: "late", platform: trial.platform, mapping: Setup.direct.mapping(trial.platform))
+      name: "late", platform: trial.platform,
+      mapping: DirectMapping.make(for: trial.platform))
     let memory = try late.allocateConsistent(byteCount: 64, site: CallSite(#fileID, #line))
     trial.checker.attach(to: late)
     try trial.free(memory, 64, on: late)

@@ -60,6 +60,7 @@ final class Trial {
         switch incident.reason {
         case .busMasterOff: .notBusMaster
         case .noMemory: .noMemory
+        case .translationFault, .staleTranslation: .notMapped
         case .clamped, .outOfDeviceRange: .other
         }
       checker.reportFault(
@@ -213,7 +214,8 @@ struct Program: Sendable, CustomStringConvertible {
   let run: @Sendable (Trial) throws -> Void
 
   init(
-    _ rule: CheckRule, _ name: String, hashing: Bool = false, _ run: @escaping @Sendable (Trial) throws -> Void
+    _ rule: CheckRule, _ name: String, hashing: Bool = false,
+    _ run: @escaping @Sendable (Trial) throws -> Void
   ) {
     self.rule = rule
     self.name = name
