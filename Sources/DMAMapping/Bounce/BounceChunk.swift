@@ -162,8 +162,11 @@ struct BounceChunk: ~Copyable {
             cpuAddress: cpuAddress, address: start, byteCount: request.byteCount,
             slotCount: Int32(truncatingIfNeeded: request.slotCount),
             area: Int32(truncatingIfNeeded: index))
-          for distance in 0..<request.slotCount {
-            unsafe distances[first &+ distance] = UInt8(truncatingIfNeeded: distance)
+          unsafe distances[first] = 0
+          if request.slotCount > 1 {
+            for distance in 1..<request.slotCount {
+              unsafe distances[first &+ distance] = UInt8(truncatingIfNeeded: distance)
+            }
           }
           return start
         }

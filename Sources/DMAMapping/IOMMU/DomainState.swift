@@ -124,6 +124,7 @@ extension DomainState {
   }
 
   /// Never uses addresses again that the unit did not forget.
+  @inline(never)
   static func abandon(
     _ domain: UnsafeMutablePointer<DomainState>, _ first: UInt64, _ count: UInt64
   ) {
