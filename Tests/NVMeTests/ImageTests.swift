@@ -55,12 +55,12 @@ final class LimitedStorage: NVMeStorage {
     #expect(open("/no/such/disk.img") == .missing)
     #expect(open("/tmp") == .notAFile)
     #expect(open("/dev/null") == .notAFile)
-    #expect(
-      open(try ScratchFile(byteCount: 0).path)
-        == .partialBlock(byteCount: 0, blockByteCount: 512))
-    #expect(
-      open(try ScratchFile(byteCount: 1000).path)
-        == .partialBlock(byteCount: 1000, blockByteCount: 512))
+    for byteCount in [0, 1000] {
+      let file = try ScratchFile(byteCount: byteCount)
+      #expect(
+        open(file.path) == .partialBlock(byteCount: UInt64(byteCount), blockByteCount: 512))
+      withExtendedLifetime(file) {}
+    }
     let file = try ScratchFile(byteCount: 4096)
     let image = try NVMeImage(path: file.path)
     #expect(open(file.path) == .inUse)
@@ -116,7 +116,7 @@ final class LimitedStorage: NVMeStorage {
       try queue.writeZeroes(firstBlock: 0, blockCount: 1, of: namespace)
     }
     try queue.read(into: &buffer, fromBlock: 0, of: namespace)
-    #expect(buffer.array.allSatisfy { $0 == 0 })
+    #expect(buffer.array == [UInt8](repeating: 0, count: 512))
   }
 
   @Test func `an image that became shorter gives read errors`() throws {

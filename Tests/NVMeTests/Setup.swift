@@ -74,8 +74,20 @@ final class Bench {
     return try unsafe StreamingBuffer(copying: bytes.span.bytes, in: platform)
   }
 
+  /// Bytes of which each 512 differ from the others.
   static func pattern(_ byteCount: Int, seed: UInt8 = 1) -> [UInt8] {
-    (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 9) &+ seed }
+    let block = (0..<512).map { UInt8(truncatingIfNeeded: $0 &* 7) &+ seed }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(byteCount + 512)
+    var index = 0
+    while bytes.count < byteCount {
+      bytes += block
+      bytes[bytes.count - 512] = UInt8(truncatingIfNeeded: index)
+      bytes[bytes.count - 511] = UInt8(truncatingIfNeeded: index >> 8)
+      index += 1
+    }
+    bytes.removeLast(bytes.count - byteCount)
+    return bytes
   }
 }
 
@@ -83,6 +95,7 @@ extension StreamingBuffer {
   /// A copy of the bytes.
   var array: [UInt8] {
     let span = bytes
-    return (0..<byteCount).map { unsafe span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+    // SAFETY: both hold that many bytes.
+    return unsafe span.withUnsafeBytes { unsafe [UInt8]($0) }
   }
 }

@@ -122,7 +122,6 @@ extension NVMeQueue {
   ///
   /// - Throws: `NVMeError.failed`, `.queueBusy`, `.stopped`, and what `next()` throws.
   public func flush(_ namespace: NVMeNamespace) throws(NVMeError) {
-    try requireIdle()
     _ = try run(NVMeCommand(opcode: NVMeOpcode.flush, namespace: namespace.id))
   }
 
@@ -145,7 +144,9 @@ extension NVMeQueue {
     }
   }
 
+  /// What every call that waits needs before it begins: later it could not take its memory back.
   func requireIdle() throws(NVMeError) {
+    guard !ExecutionContext.current.isAtomic else { throw .dma(.wouldBlock) }
     guard !shared.isStopped else { throw .stopped }
     guard runningCount == 0 else { throw .queueBusy(runningCount: runningCount) }
   }
@@ -156,6 +157,7 @@ extension NVMeQueue {
   func run(
     _ command: NVMeCommand, address: DMAAddress? = nil, byteCount: Int = 0
   ) throws(NVMeError) -> UInt32 {
+    try requireIdle()
     if let address {
       try submit(command, address: address, byteCount: byteCount, tag: 0)
     } else {

@@ -39,6 +39,7 @@
       guard count > 0 else { throw Failure.badInput("--count takes at least 1") }
       let trips = bench.messageCount
       let begun = HostClock.nanoseconds
+      let processorBegun = HostClock.processorNanoseconds
       let machineBegun = bench.platform.nanoseconds
       do throws(NVMeError) {
         try read(bench, byteCount)
@@ -46,8 +47,10 @@
         throw Failure.failed(error.description)
       }
       let spent = max(HostClock.nanoseconds - begun, 1)
+      let processor = HostClock.processorNanoseconds - processorBegun
       let machineSpent = bench.platform.nanoseconds - machineBegun
-      report(bench, spent, machineSpent, bench.messageCount.map { $0 - (trips ?? 0) })
+      report(
+        bench, spent, processor, machineSpent, bench.messageCount.map { $0 - (trips ?? 0) })
     }
 
     /// Keeps `depth` reads running until all are done.
@@ -106,7 +109,9 @@
       return state
     }
 
-    private func report(_ bench: NVMeBench, _ spent: UInt64, _ machine: UInt64, _ trips: Int?) {
+    private func report(
+      _ bench: NVMeBench, _ spent: UInt64, _ processor: UInt64, _ machine: UInt64, _ trips: Int?
+    ) {
       let rate = UInt64(count) * 1_000_000_000 / spent
       let tripsPer32 = trips.map { Double($0) * 32 / Double(count) }
       let tripText = tripsPer32.map { "\(($0 * 100).rounded() / 100)" }
@@ -116,7 +121,8 @@
           """
           \(count) reads of \(size) at random, \(bench.queue.capacity) at once, mapping \
           \(options.mapping.rawValue)\(keepMapped ? ", kept mapped" : "")
-          \(rate) IOPS, \(spent / UInt64(count)) ns each, \
+          \(rate) IOPS, \(spent / UInt64(count)) ns each (\(processor / UInt64(count)) ns of this \
+          process's processor time), \
           \((rate * size.byteCount) >> 20) MiB/s
           """)
         if let tripText { print("\(tripText) messages to QEMU for 32 reads") }
@@ -126,6 +132,7 @@
             + "\"mapping\":\"\(options.mapping.rawValue)\",\"reads\":\(count),"
             + "\"bytes\":\(size.byteCount),\"depth\":\(bench.queue.capacity),"
             + "\"iops\":\(rate),\"ns\":\(spent / UInt64(count)),"
+            + "\"processor_ns\":\(processor / UInt64(count)),"
             + "\"machine_ns\":\(machine / UInt64(count)),"
             + "\"messages_per_32\":\(tripText ?? "null")}")
       }
