@@ -13,9 +13,12 @@ struct MappingBook {
   private var lines = KeyTable()
   private(set) var liveCount = 0
   /// The newest of each set stands at `historyNext`.
-  private let history: UnsafeMutablePointer<Released>
-  private let historyNext: UnsafeMutablePointer<UInt8>
-  static let historySets = 1 << 14
+  private var history: UnsafeMutablePointer<Released>
+  private var historyNext: UnsafeMutablePointer<UInt8>
+  /// Sets of four; they grow with the trace up to a limit, so that small traces stay small.
+  private var historySets = 1 << 7
+  private var remembered = 0
+  private static let historyLimit = 1 << 14
 
   /// A mapping that is gone, and who let it go.
   struct Released {
@@ -27,10 +30,10 @@ struct MappingBook {
 
   init() {
     unsafe records = .allocate(capacity: recordCapacity)
-    unsafe history = .allocate(capacity: Self.historySets * 4)
-    unsafe history.initialize(repeating: Released(), count: Self.historySets * 4)
-    unsafe historyNext = .allocate(capacity: Self.historySets)
-    unsafe historyNext.initialize(repeating: 0, count: Self.historySets)
+    unsafe history = .allocate(capacity: historySets * 4)
+    unsafe history.initialize(repeating: Released(), count: historySets * 4)
+    unsafe historyNext = .allocate(capacity: historySets)
+    unsafe historyNext.initialize(repeating: 0, count: historySets)
   }
 
   func deallocate() {
@@ -159,7 +162,7 @@ struct MappingBook {
   @inline(__always)
   private func historySet(_ address: UInt64, _ owner: UInt32) -> Int {
     let mixed = (address ^ (UInt64(owner) &<< 40)) &* 0xd6e8_feb8_6659_fd93
-    return Int(truncatingIfNeeded: mixed &>> 40) & (Self.historySets - 1)
+    return Int(truncatingIfNeeded: mixed &>> 40) & (historySets - 1)
   }
 
   @inline(__always)
@@ -172,6 +175,29 @@ struct MappingBook {
     unsafe entry.pointee.record.lists = nil
     unsafe entry.pointee.release = release
     unsafe entry.pointee.epoch = epoch
+    remembered &+= 1
+    if remembered > historySets, historySets < Self.historyLimit { growHistory() }
+  }
+
+  private mutating func growHistory() {
+    let old = unsafe history
+    let oldNext = unsafe historyNext
+    let oldSets = historySets
+    historySets *= 8
+    unsafe history = .allocate(capacity: historySets * 4)
+    unsafe history.initialize(repeating: Released(), count: historySets * 4)
+    unsafe historyNext = .allocate(capacity: historySets)
+    unsafe historyNext.initialize(repeating: 0, count: historySets)
+    for set in 0..<oldSets {
+      // Oldest first, so that the newest stays the newest.
+      for step in 0..<4 {
+        let entry = unsafe old[set * 4 + (Int(oldNext[set]) + step) & 3]
+        if entry.epoch != .max { remember(entry.record, entry.release, entry.epoch) }
+      }
+    }
+    unsafe old.deallocate()
+    unsafe oldNext.deallocate()
+    remembered = 0
   }
 
   /// The mapping that was released last at a key, if it is still remembered.

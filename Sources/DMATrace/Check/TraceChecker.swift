@@ -30,8 +30,6 @@ struct TraceChecker {
   var lastTimes: [UInt64] = []
   /// Per CPU, when it last wrote an event of a device, and how many.
   var lastCalls: [(time: UInt64, count: Int)] = []
-  /// One more than the highest CPU seen.
-  var cpusSeen: Int { lastTimes.count }
   var lossMarks = 0
   /// CPUs not heard of since they lost events, and when each was heard last.
   var losing: [(cpu: UInt32, since: UInt64)] = []
@@ -159,6 +157,8 @@ struct TraceChecker {
     // Which are done; the first of a CPU that is not may go next.
     var done = [Bool](repeating: false, count: count)
     var firstOpen = 0
+    var cpus = CPUSet()
+    for index in 0..<count { _ = unsafe cpus.insert(group[index].cpu) }
     for _ in 0..<count {
       while done[firstOpen] { firstOpen += 1 }
       var best = firstOpen
@@ -173,7 +173,7 @@ struct TraceChecker {
             bestUrgency = urgency
             best = index
           }
-          if blocked.isFull(cpusSeen) { break }
+          if blocked.count == cpus.count { break }
         }
         index += 1
       }
@@ -330,7 +330,7 @@ struct TraceChecker {
 struct CPUSet {
   private var low: UInt64 = 0
   private var high: [UInt32] = []
-  private var count = 0
+  private(set) var count = 0
 
   /// False when it was in already.
   mutating func insert(_ cpu: UInt32) -> Bool {
@@ -345,8 +345,6 @@ struct CPUSet {
     count += 1
     return true
   }
-
-  func isFull(_ cpus: Int) -> Bool { cpus > 0 && count >= cpus }
 }
 
 /// Lends a checker to a reader.
