@@ -41,7 +41,8 @@
       text.withUTF8 { bytes in
         var done = 0
         while done < bytes.count {
-          let count = unsafe Glibc.write(file, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done)
+          let count = unsafe Glibc.write(
+            file, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done)
           if count < 0, errno == EINTR { continue }
           if count <= 0 { exit(2) }
           done += count

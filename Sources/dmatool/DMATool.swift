@@ -8,8 +8,9 @@
       commandName: "dmatool",
       abstract: "Runs, checks and explains DMA: drivers on simulated and QEMU devices, and traces.",
       subcommands: [
-        CheckCommand.self, CountCommand.self, DemoCommand.self, EduCommand.self, ExportCommand.self,
-        FaultCommand.self, NVMeCommand.self, RecordCommand.self, ReportCommand.self,
+        CheckCommand.self, CountCommand.self, DemoCommand.self, EduCommand.self,
+        ExportCommand.self, FaultCommand.self, NVMeCommand.self, RecordCommand.self,
+        ReportCommand.self,
       ]
     )
   }

@@ -21,8 +21,11 @@ struct CleanTraceTests {
   }
 
   /// A trace of a whole life, with nothing released that it does not show.
-  @Test(arguments: drivers.filter { !$0.contains("midlife") && !$0.contains("overrun")
-      && !$0.contains("boot-") })
+  @Test(
+    arguments: drivers.filter {
+      !$0.contains("midlife") && !$0.contains("overrun")
+        && !$0.contains("boot-")
+    })
   func `complete lives give no finding when they are called complete`(_ path: String) throws {
     var options = CheckOptions()
     options.isComplete = true

@@ -4,7 +4,8 @@ import Testing
 @testable import DMATrace
 
 struct FaultTests {
-  @Test(.enabled(if: SharedTraces.isPresent, "../shared/traces is absent"),
+  @Test(
+    .enabled(if: SharedTraces.isPresent, "../shared/traces is absent"),
     arguments: ["stock", "dmadebug"])
   func `a device that writes after the unmap is tied to the mapping released last`(
     _ kernel: String

@@ -95,8 +95,10 @@ struct MisuseTests {
     }
   }
 
-  @Test(arguments: ["direct.stock", "direct.dmadebug", "vtd.stock", "vtd.dmadebug",
-      "swiotlb.stock", "swiotlb.dmadebug"])
+  @Test(arguments: [
+    "direct.stock", "direct.dmadebug", "vtd.stock", "vtd.dmadebug",
+    "swiotlb.stock", "swiotlb.dmadebug",
+  ])
   func `kernel code that was mapped is found with the machine's iomem`(_ mode: String) throws {
     let root = try #require(SharedTraces.root)
     for (name, expected) in [("kernel_text", [Rule.kernelImage]), ("clean", [])] {

@@ -123,7 +123,9 @@ extension String {
     var count = 0
     var at = 0
     while at + wanted.count <= bytes.count {
-      if bytes[at] == wanted[0], bytes[at..<(at + wanted.count)].elementsEqual(wanted) { count += 1 }
+      if bytes[at] == wanted[0], bytes[at..<(at + wanted.count)].elementsEqual(wanted) {
+        count += 1
+      }
       at += 1
     }
     return count

@@ -83,7 +83,8 @@ struct FuzzTrace {
   }
 
   static func fail(_ text: String) -> Never {
-    fputs(text + "\n", stderr)
+    let line = text + "\n"
+    _ = line.withCString { write(2, $0, strlen($0)) }
     exit(2)
   }
 

@@ -26,7 +26,9 @@ extension TraceChecker {
     if record.deviceWrites, event.known.contains(.physicalAddress), event.family != .resource,
       event.attributes & AttributeNames.skipCPUSync == 0
     {
-      if let other = book.addLine(number), other != number, unsafe book.records[other].epoch == epoch {
+      if let other = book.addLine(number), other != number,
+        unsafe book.records[other].epoch == epoch
+      {
         unsafe book.records[other].flags.insert(.overlapped)
         unsafe overlaps.append(
           Overlap(older: other, olderRecord: book.records[other], event: event))

@@ -4,7 +4,9 @@ public import DMA
 public struct Finding: Sendable {
   public var rule: Rule
   public var device: UInt32
-  /// Who broke it: the release, the sync, the second mapping. nil for a leak.
+  /// Who broke it: the release, the sync, the second mapping.
+  ///
+  /// nil for a leak.
   public var culprit: Culprit?
   /// The mapping it is about, as far as the trace shows it.
   public var mapping: Subject?

@@ -28,12 +28,14 @@ extension TraceChecker {
       return
     }
     if record.family != event.family {
-      report(.wrongFunction, event, record, UInt64(record.family.rawValue),
+      report(
+        .wrongFunction, event, record, UInt64(record.family.rawValue),
         UInt64(event.family.rawValue))
     }
     if record.space == .scatter {
       if record.entryCount != event.entryCount {
-        report(.entryCountDiffers, event, record, UInt64(record.entryCount),
+        report(
+          .entryCountDiffers, event, record, UInt64(record.entryCount),
           UInt64(event.entryCount))
       }
     } else if record.byteCount != event.byteCount {
@@ -90,7 +92,7 @@ extension TraceChecker {
     unsafe devices[Int(event.device)].releasesSinceLeaving += leaveSeen ? 1 : 0
   }
 
-  /// Nothing live fits: was it released before, is it another device's, or older than the trace?
+  /// Nothing live fits: it was released before, is another device's, or is older than the trace.
   mutating func released(_ event: TraceEvent, _ key: UInt64, _ space: MappingRecord.Space) {
     if let past = book.released(key, event.device, space), past.epoch == epoch,
       past.record.epoch == epoch, context.isTimed,
@@ -121,7 +123,8 @@ extension TraceChecker {
       guard let number = book.first(key, UInt32(device), space) else { continue }
       let record = unsafe book.records[number]
       if record.family == event.family, record.direction == event.direction,
-        space == .scatter ? record.entryCount == event.entryCount
+        space == .scatter
+          ? record.entryCount == event.entryCount
           : record.byteCount == event.byteCount
       {
         return number

@@ -31,7 +31,9 @@ extension TraceChecker {
   @inline(__always)
   private func best(_ first: Int?, _ fits: (MappingRecord) -> Bool) -> Int? {
     guard let first else { return nil }
-    if unsafe book.records[first].older == 0 { return unsafe fits(book.records[first]) ? first : nil }
+    if unsafe book.records[first].older == 0 {
+      return unsafe fits(book.records[first]) ? first : nil
+    }
     var found: Int?
     var foundRank = -1
     var next: Int? = first
@@ -55,7 +57,8 @@ extension TraceChecker {
     let list = unsafe context.physicalAddresses(event)
     guard let lists = unsafe record.lists else { return false }
     let own = unsafe lists + Int(record.busCount) + Int(record.lengthCount)
-    for index in 0..<min(list.count, Int(record.physicalCount)) where unsafe own[index] != list[index] {
+    for index in 0..<min(list.count, Int(record.physicalCount))
+    where unsafe own[index] != list[index] {
       return false
     }
     return true
@@ -102,7 +105,7 @@ extension TraceChecker {
     }
   }
 
-  /// The older of two mappings in one cache line is released: was it alive all the while?
+  /// The older of two mappings in one cache line is released: judges whether both were alive.
   ///
   /// An unmap is written after it was done, so the younger mapping may have come in between. It
   /// did not when the same task did both, or when much more time has passed than a task needs

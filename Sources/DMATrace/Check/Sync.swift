@@ -40,7 +40,8 @@ extension TraceChecker {
   mutating func sync(_ event: TraceEvent) {
     hasSyncEvents = true
     if let number = book.first(event.dmaAddress, event.device, .streaming),
-      unsafe book.records[number].byteCount >= event.byteCount, unsafe book.records[number].older == 0,
+      unsafe book.records[number].byteCount >= event.byteCount,
+      unsafe book.records[number].older == 0,
       unsafe book.records[number].direction == event.direction
     {
       unsafe book.records[number].flags.insert(.synced)

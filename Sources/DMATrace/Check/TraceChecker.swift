@@ -308,7 +308,9 @@ struct TraceChecker {
       if event.device != 0 { unsafe devices[Int(event.device)].cameInTrace = true }
       for device in 1..<max(2, context.devices.count + 1) where device < deviceCapacity {
         // One that went completely begins anew.
-        if unsafe devices[device].leaves || devices[device].mayLeave { unsafe devices[device].isSeen = false }
+        if unsafe devices[device].leaves || devices[device].mayLeave {
+          unsafe devices[device].isSeen = false
+        }
         unsafe devices[device].leaves = false
         unsafe devices[device].mayLeave = false
       }

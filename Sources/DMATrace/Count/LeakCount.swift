@@ -30,7 +30,8 @@ public struct LeakCount: Sendable {
     defer { close(file) }
     var status = stat()
     guard unsafe fstat(file, &status) == 0 else { throw .cannotRead(path: path, errno: errno) }
-    guard status.st_mode & S_IFMT == S_IFREG, let mapped = MappedFile(file, count: Int(status.st_size))
+    guard status.st_mode & S_IFMT == S_IFREG,
+      let mapped = MappedFile(file, count: Int(status.st_size))
     else { throw .cannotRead(path: path, errno: EINVAL) }
     return unsafe count(mapped.base, mapped.count, threads: max(1, min(threads, 64)))
   }

@@ -51,12 +51,14 @@ struct LeakScan {
       var field = unsafe UnsafePointer(found.assumingMemoryBound(to: UInt8.self))
       let lineStart = unsafe at
       quick: do {
-        guard unsafe field - at > 24, unsafe Bytes.load4(field - 3) == directionKey, unsafe field[-4] == 0x20
+        guard unsafe field - at > 24, unsafe Bytes.load4(field - 3) == directionKey,
+          unsafe field[-4] == 0x20
         else { break quick }
         let deviceEnd = unsafe field - 4
         var device = unsafe deviceEnd
         while unsafe device[-1] > 0x20 { unsafe device -= 1 }
-        guard unsafe device > lineStart + 12, unsafe device[-1] == 0x20, unsafe device[-2] == 0x3a else { break quick }
+        guard unsafe device > lineStart + 12, unsafe device[-1] == 0x20, unsafe device[-2] == 0x3a
+        else { break quick }
         var name = unsafe device - 2
         while unsafe Bytes.isNameByte(name[-1]) { unsafe name -= 1 }
         guard unsafe name > lineStart else { break quick }
@@ -65,7 +67,9 @@ struct LeakScan {
         let direction = unsafe field[1]
         unsafe field += 2
         while unsafe field.pointee > 0x20 { unsafe field += 1 }
-        guard unsafe Bytes.load8(field + 1) == addressKey, unsafe field[9] == 0x3d else { break quick }
+        guard unsafe Bytes.load8(field + 1) == addressKey, unsafe field[9] == 0x3d else {
+          break quick
+        }
         unsafe field += 10
         let address = unsafe Bytes.hex(&field)
         guard unsafe Bytes.load8(field) & 0xffff_ffff_ffff == sizeKey else { break quick }
@@ -133,8 +137,9 @@ struct LeakScan {
     for index in 0..<knownCount
     where unsafe known[index].first == first && known[index].last == final
       && known[index].length == length
-      && (length <= 16 || Array(devices[index].name.utf8).elementsEqual(
-        UnsafeBufferPointer(start: name, count: length)))
+      && (length <= 16
+        || Array(devices[index].name.utf8).elementsEqual(
+          UnsafeBufferPointer(start: name, count: length)))
     {
       last = index
       return index

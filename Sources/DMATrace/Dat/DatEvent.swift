@@ -37,6 +37,8 @@ struct DatEvent {
     self.name = UInt16(truncatingIfNeeded: names.intern(name))
   }
 
+  /// A field's line.
+  ///
   /// `\tfield:__data_loc u64[] dma_addrs;\toffset:28;\tsize:4;\tsigned:0;`
   private static func field(_ line: Substring) -> (name: String, field: Field)? {
     let parts = line.split(separator: ";")

@@ -35,7 +35,7 @@ public struct FaultLine: Sendable, Equatable {
     return faults
   }
 
-  /// `[   28.037972]`
+  /// The time in front of a line, as in `[   28.037972]`.
   private static func time(_ line: Substring) -> UInt64? {
     guard let open = line.firstIndex(of: "["), let close = line[open...].firstIndex(of: "]") else {
       return nil
@@ -126,7 +126,8 @@ public struct FaultLine: Sendable, Equatable {
     return nil
   }
 
-  private static func word(after text: String, in line: Substring, until end: Character) -> String? {
+  private static func word(after text: String, in line: Substring, until end: Character) -> String?
+  {
     guard let at = find(text, line) else { return nil }
     let rest = line[at...].dropFirst(text.count)
     let word = rest.prefix { $0 != end && $0 != "]" && $0 != "," }

@@ -62,7 +62,8 @@ final class FaultSearch: TraceSink {
     switch event.kind {
     case .map, .allocate:
       guard !event.flags.contains(.failed) else { return }
-      add(MappingRecord(
+      add(
+        MappingRecord(
           event, space: event.kind == .map ? .streaming : .coherent, epoch: 0))
     case .mapScatter:
       guard !event.flags.contains(.failed) else { return }
@@ -80,7 +81,9 @@ final class FaultSearch: TraceSink {
     case .unmap, .free:
       release(event, event.dmaAddress, event.kind == .unmap ? .streaming : .coherent)
     case .unmapScatter:
-      if let first = unsafe context.physicalAddresses(event).first { release(event, first, .scatter) }
+      if let first = unsafe context.physicalAddresses(event).first {
+        release(event, first, .scatter)
+      }
     default: break
     }
   }
@@ -254,7 +257,9 @@ public enum FaultExplanation {
         lines.append("    \(words.place(nearest.mapping.origin))")
       }
     }
-    if reports.isEmpty { lines.append("The log holds no DMAR, AMD-Vi or SMMU fault with an address.") }
+    if reports.isEmpty {
+      lines.append("The log holds no DMAR, AMD-Vi or SMMU fault with an address.")
+    }
     return lines.joined(separator: "\n") + "\n"
   }
 }

@@ -36,4 +36,3 @@ struct MappedFile: ~Copyable {
     unsafe munmap(UnsafeMutableRawPointer(mutating: base), mappedCount)
   }
 }
-

@@ -104,7 +104,8 @@ public final class TraceContext {
   }
 
   private func growLists() {
-    let larger = unsafe UnsafeMutablePointer<UInt64>.allocate(capacity: hot.pointee.listCapacity * 2)
+    let larger = unsafe UnsafeMutablePointer<UInt64>.allocate(
+      capacity: hot.pointee.listCapacity * 2)
     unsafe larger.update(from: hot.pointee.lists, count: hot.pointee.listCount)
     unsafe hot.pointee.lists.deallocate()
     unsafe hot.pointee.lists = unsafe larger

@@ -121,7 +121,8 @@ public struct JSONReport {
       json.field("device", words.deviceName(device.name))
       json.object("mapped") { json in
         let all = [
-          ("BIDIRECTIONAL", state.calls.0, state.bytes.0), ("TO_DEVICE", state.calls.1, state.bytes.1),
+          ("BIDIRECTIONAL", state.calls.0, state.bytes.0),
+          ("TO_DEVICE", state.calls.1, state.bytes.1),
           ("FROM_DEVICE", state.calls.2, state.bytes.2), ("NONE", state.calls.3, state.bytes.3),
         ]
         for (name, calls, bytes) in all where calls > 0 {

@@ -15,7 +15,8 @@ enum PageCharts {
       unit += 1
     }
     let tenths = Int((value * 10).rounded())
-    return (tenths % 10 == 0 || tenths >= 100
+    return
+      (tenths % 10 == 0 || tenths >= 100
       ? "\(tenths / 10)" : "\(tenths / 10).\(tenths % 10)") + units[unit]
   }
 
@@ -24,9 +25,10 @@ enum PageCharts {
     return "\(tenths / 10).\(abs(tenths % 10))"
   }
 
-  private static func frame(_ title: String, _ top: String, _ from: String, _ to: String,
-    _ body: String) -> String
-  {
+  private static func frame(
+    _ title: String, _ top: String, _ from: String, _ to: String,
+    _ body: String
+  ) -> String {
     "<figure><figcaption>\(title)</figcaption>"
       + "<svg viewBox=\"0 0 640 150\" role=\"img\" aria-label=\"\(title)\">"
       + "<line class=\"axis\" x1=\"56\" y1=\"130\" x2=\"636\" y2=\"130\"/>"

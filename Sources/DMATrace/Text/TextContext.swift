@@ -73,7 +73,9 @@ extension TextParser {
       default: break
       }
     }
-    while unsafe at.pointee != 0x20, unsafe at.pointee != 0x0a, unsafe at.pointee != 0 { unsafe at += 1 }
+    while unsafe at.pointee != 0x20, unsafe at.pointee != 0x0a, unsafe at.pointee != 0 {
+      unsafe at += 1
+    }
     unsafe Bytes.skipSpaces(&at)
   }
 
@@ -161,7 +163,9 @@ extension TextParser {
       }
       while unsafe task > start, unsafe task.pointee == 0x20 { unsafe task -= 1 }
       guard unsafe Bytes.isDigit(task.pointee) else { return nil }
-      while unsafe task > start, unsafe Bytes.isDigit(task[-1]) || task[-1] == 0x2f { unsafe task -= 1 }
+      while unsafe task > start, unsafe Bytes.isDigit(task[-1]) || task[-1] == 0x2f {
+        unsafe task -= 1
+      }
       guard unsafe task > start, unsafe task[-1] == 0x2d || task[-1] == 0x20 else { return nil }
       return unsafe task
     }
@@ -175,7 +179,9 @@ extension TextParser {
     var name = unsafe at
     while unsafe name < end, unsafe Bytes.isNameByte(name.pointee) { unsafe name += 1 }
     let length = unsafe name - at
-    guard length > 2, unsafe name < end, unsafe name.pointee == 0x3a, unsafe name + 1 < end, unsafe name[1] == 0x20 else {
+    guard length > 2, unsafe name < end, unsafe name.pointee == 0x3a, unsafe name + 1 < end,
+      unsafe name[1] == 0x20
+    else {
       return false
     }
     let number = unsafe recentEvents.number(of: at, length, in: context.eventNames)

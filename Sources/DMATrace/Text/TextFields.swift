@@ -136,7 +136,9 @@ extension TextParser {
     if total > 0, !inOrder || context.listCount != Int(event.listStart) + total {
       let start = context.listCount
       for list in [lists.bus, lists.lengths, lists.physical] {
-        for index in 0..<list.count { unsafe context.appendToList(context.lists[list.start + index]) }
+        for index in 0..<list.count {
+          unsafe context.appendToList(context.lists[list.start + index])
+        }
       }
       event.listStart = UInt32(truncatingIfNeeded: start)
     }

@@ -15,7 +15,9 @@ extension TextParser {
     while unsafe at < end {
       unsafe Bytes.skipSpaces(&at)
       let key = unsafe at
-      while unsafe at < end, unsafe at.pointee > 0x20, unsafe at.pointee != 0x3d, unsafe at.pointee != 0x3a { unsafe at += 1 }
+      while unsafe at < end, unsafe at.pointee > 0x20, unsafe at.pointee != 0x3d,
+        unsafe at.pointee != 0x3a
+      { unsafe at += 1 }
       let length = unsafe at - key
       guard unsafe at < end, unsafe at.pointee != 0x20 else {
         if length == 5, unsafe Bytes.starts(key, end, "FORCE") { event.flags.insert(.forced) }
@@ -102,8 +104,10 @@ extension TextParser {
   {
     var at = unsafe from
     while unsafe end - at >= 12 {
-      if unsafe at[4] == 0x3a, unsafe at[7] == 0x3a, unsafe at[10] == 0x2e, unsafe Bytes.hexDigit(at[0]) < 16,
-        unsafe Bytes.hexDigit(at[5]) < 16, unsafe Bytes.hexDigit(at[8]) < 16, unsafe Bytes.isDigit(at[11])
+      if unsafe at[4] == 0x3a, unsafe at[7] == 0x3a, unsafe at[10] == 0x2e,
+        unsafe Bytes.hexDigit(at[0]) < 16,
+        unsafe Bytes.hexDigit(at[5]) < 16, unsafe Bytes.hexDigit(at[8]) < 16,
+        unsafe Bytes.isDigit(at[11])
       {
         return unsafe at
       }
@@ -124,12 +128,17 @@ extension TextParser {
       unsafe parseLoss(start + 4, end, into: sink)
     } else if unsafe Bytes.find("PERF_RECORD_LOST", start, end) != nil {
       let count = unsafe Bytes.find("lost ", start, end).map { unsafe $0 + 5 }
-      unsafe deliverLoss(cpu: .max, count: count.map { var at = unsafe $0; return unsafe Bytes.decimal(&at) } ?? 0, sink)
+      unsafe deliverLoss(
+        cpu: .max,
+        count: count.map {
+          var at = unsafe $0; return unsafe Bytes.decimal(&at)
+        } ?? 0, sink)
     } else if unsafe Bytes.starts(start, end, "cpus=") {
       var at = unsafe start + 5
       context.cpuCount = unsafe Int(truncatingIfNeeded: Bytes.decimal(&at) & 0xffff_ffff)
       context.form = .traceCmdReport
-    } else if unsafe Bytes.starts(start, end, "version = ") || Bytes.starts(start, end, "trace-cmd") {
+    } else if unsafe Bytes.starts(start, end, "version = ") || Bytes.starts(start, end, "trace-cmd")
+    {
       context.form = .traceCmdReport
     } else if unsafe (start.pointee == 0x20 || start.pointee == 0x09), unsafe isFrame(start, end) {
       mayAttachStack = mayAttachStack && context.form == .perfScript

@@ -160,7 +160,9 @@ struct TextParser {
   private mutating func noteUnnamed(
     _ name: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>
   ) {
-    if unsafe Bytes.starts(name, end, "<stack trace") || Bytes.starts(name, end, "<user stack trace") {
+    if unsafe Bytes.starts(name, end, "<stack trace")
+      || Bytes.starts(name, end, "<user stack trace")
+    {
       inStack = true
       frames.removeAll(keepingCapacity: true)
       if event.cpu != lastCPU || event.task != lastTask { mayAttachStack = false }

@@ -17,7 +17,8 @@
     @Argument(help: "Traces to check; - is standard input.")
     var files: [String]
 
-    @Flag(help: "The trace covers the whole life of its devices: what is alive at its end is a leak.")
+    @Flag(
+      help: "The trace covers the whole life of its devices: what is alive at its end is a leak.")
     var complete = false
 
     @Option(

@@ -56,7 +56,8 @@
       for word in ["sh", "-c", script, "dmatool-record"] { unsafe words.append(strdup(word)) }
       unsafe words.append(nil)
       unsafe execv("/bin/sh", words)
-      CommandFiles.complain(unsafe "dmatool record: cannot run /bin/sh: \(String(cString: strerror(errno)))")
+      CommandFiles.complain(
+        unsafe "dmatool record: cannot run /bin/sh: \(String(cString: strerror(errno)))")
       throw ExitCode(2)
     }
   }
