@@ -1,3 +1,4 @@
+import DMA
 import Testing
 
 @testable import DMATrace
@@ -101,5 +102,19 @@ struct RobustnessTests {
       if case TraceInputError.notDecodable = error { return true }
       return false
     }
+  }
+}
+
+struct SharedRecordTests {
+  @Test func `what a trace knows is said with the shared record's bits`() throws {
+    let pairs: [(TraceEvent.Known, DMAEvent.Known)] = [
+      (.dmaAddress, .dmaAddress), (.physicalAddress, .physicalAddress),
+      (.cpuAddress, .cpuAddress), (.byteCount, .byteCount), (.direction, .direction),
+      (.entryCount, .entryCount), (.segmentCount, .segmentCount), (.attributes, .attributes),
+      (.segmentAddresses, .segmentAddresses),
+      (.segmentPhysicalAddresses, .segmentPhysicalAddresses),
+      (.segmentByteCounts, .segmentByteCounts), (.truncated, .truncated),
+    ]
+    for (own, shared) in pairs { #expect(own.rawValue == shared.rawValue) }
   }
 }

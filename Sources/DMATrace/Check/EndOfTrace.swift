@@ -88,8 +88,8 @@ extension TraceChecker {
 
   /// A trace of one CPU of several lacks the other half of everything.
   private mutating func withdrawIfPartial() {
-    let cpus = lastTimes.indices.filter { lastTimes[$0] != 0 }.count
-    guard let all = context.cpuCount, all > 1, cpus == 1, unknown.releases >= 2 else { return }
+    let seen = cpus.seenCount
+    guard let all = context.cpuCount, all > 1, seen == 1, unknown.releases >= 2 else { return }
     let before = findings.count
     findings.removeAll { $0.rule.dependsOnCompleteness }
     unknown.withdrawnAsPartial += before - findings.count
@@ -99,7 +99,7 @@ extension TraceChecker {
   /// that seems to be missing may have been made there.
   private mutating func withdrawAfterSilence() {
     guard lossMarks > 0 else { return }
-    let since = lastCalls.filter { $0.count >= 8 }.map(\.time).min() ?? .max
+    let since = cpus.earliestSilence(atLeast: 8)
     let before = findings.count
     findings.removeAll { $0.time > since && $0.rule.missesMapping }
     unknown.withdrawnByLoss += before - findings.count

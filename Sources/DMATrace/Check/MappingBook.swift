@@ -16,9 +16,9 @@ struct MappingBook {
   private var history: UnsafeMutablePointer<Released>
   private var historyNext: UnsafeMutablePointer<UInt8>
   /// Sets of four; they grow with the trace up to a limit, so that small traces stay small.
-  private var historySets = 1 << 7
+  private var historySets = 1 << 6
   private var remembered = 0
-  private static let historyLimit = 1 << 14
+  private static let historyLimit = 1 << 12
 
   /// A mapping that is gone, and who let it go.
   struct Released {

@@ -27,9 +27,7 @@ struct TraceChecker {
   var overlaps: [Overlap] = []
   var lastBounce = (device: UInt32(0), address: UInt64(0), task: Int32(0))
   /// Per CPU, when it last wrote an event: what it lost lies after that.
-  var lastTimes: [UInt64] = []
-  /// Per CPU, when it last wrote an event of a device, and how many.
-  var lastCalls: [(time: UInt64, count: Int)] = []
+  var cpus = CPUClocks()
   var lossMarks = 0
   /// CPUs not heard of since they lost events, and when each was heard last.
   var losing: [(cpu: UInt32, since: UInt64)] = []
@@ -66,6 +64,7 @@ struct TraceChecker {
   /// Gives back what it owns; it must not be used again.
   mutating func deallocate() {
     book.deallocate()
+    cpus.deallocate()
     unsafe group.deallocate()
     unsafe devices.deinitialize(count: deviceCapacity)
     unsafe devices.deallocate()
@@ -157,8 +156,8 @@ struct TraceChecker {
     // Which are done; the first of a CPU that is not may go next.
     var done = [Bool](repeating: false, count: count)
     var firstOpen = 0
-    var cpus = CPUSet()
-    for index in 0..<count { _ = unsafe cpus.insert(group[index].cpu) }
+    var all = CPUSet()
+    for index in 0..<count { _ = unsafe all.insert(group[index].cpu) }
     for _ in 0..<count {
       while done[firstOpen] { firstOpen += 1 }
       var best = firstOpen
@@ -173,7 +172,7 @@ struct TraceChecker {
             bestUrgency = urgency
             best = index
           }
-          if blocked.count == cpus.count { break }
+          if blocked.count == all.count { break }
         }
         index += 1
       }
@@ -223,18 +222,7 @@ struct TraceChecker {
     if event.flags.contains(.timed) {
       now = event.time
       if firstTime == nil { firstTime = now }
-      let cpu = Int(event.cpu)
-      if cpu < lastTimes.count {
-        lastTimes[cpu] = event.time
-      } else if event.cpu != .max, cpu < 1 << 16 {
-        lastTimes += [UInt64](repeating: 0, count: cpu + 1 - lastTimes.count)
-        lastCalls += [(time: UInt64, count: Int)](
-          repeating: (0, 0), count: cpu + 1 - lastCalls.count)
-        lastTimes[cpu] = event.time
-      }
-      if event.device != 0, cpu < lastCalls.count {
-        lastCalls[cpu] = (event.time, lastCalls[cpu].count &+ 1)
-      }
+      cpus.note(event.cpu, event.time, isCall: event.device != 0)
     }
     let device = Int(event.device)
     if device >= deviceCapacity { growDevices(device) }
@@ -273,9 +261,9 @@ struct TraceChecker {
     lossMarks += 1
     var since: UInt64 = 0
     if event.cpu == .max {
-      since = lastTimes.min() ?? 0
-    } else if Int(event.cpu) < lastTimes.count {
-      since = lastTimes[Int(event.cpu)]
+      since = cpus.earliest
+    } else {
+      since = cpus.lastTime(of: event.cpu)
     }
     losing.append((event.cpu, since))
     beginEpoch(since: since)

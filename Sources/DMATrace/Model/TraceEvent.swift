@@ -11,7 +11,7 @@ public struct TraceEvent: Sendable {
   public var direction: UInt8 = 0xff
   /// What ran: 0 a task, 1 a soft interrupt, 2 a hard one, 0xff unknown.
   public var context: UInt8 = 0xff
-  public var known: DMAEvent.Known = []
+  public var known: Known = []
   public var flags: Flags = []
   /// The event's name, by number in `TraceContext.eventNames`.
   public var name: UInt16 = 0
@@ -57,6 +57,26 @@ public struct TraceEvent: Sendable {
     case mark
     /// Events of this CPU were lost just before this point.
     case loss
+  }
+
+  /// Which fields hold something: the bits of `DMAEvent.Known`, repeated here so that the reader's
+  /// inner loop calls nothing in another module.
+  public struct Known: OptionSet, Sendable {
+    public let rawValue: UInt16
+    @inline(__always)
+    public init(rawValue: UInt16) { self.rawValue = rawValue }
+    public static let dmaAddress = Known(rawValue: 1 << 0)
+    public static let physicalAddress = Known(rawValue: 1 << 1)
+    public static let cpuAddress = Known(rawValue: 1 << 2)
+    public static let byteCount = Known(rawValue: 1 << 3)
+    public static let direction = Known(rawValue: 1 << 4)
+    public static let entryCount = Known(rawValue: 1 << 5)
+    public static let segmentCount = Known(rawValue: 1 << 6)
+    public static let attributes = Known(rawValue: 1 << 7)
+    public static let segmentAddresses = Known(rawValue: 1 << 8)
+    public static let segmentPhysicalAddresses = Known(rawValue: 1 << 9)
+    public static let segmentByteCounts = Known(rawValue: 1 << 10)
+    public static let truncated = Known(rawValue: 1 << 11)
   }
 
   /// What else is known about it.
@@ -116,7 +136,7 @@ extension TraceEvent {
     case .bounced, .translationAdded, .translationRemoved, .deviceAttached, .unknown: return nil
     }
     var event = DMAEvent(kind, family: family, device: device)
-    event.known = known
+    event.known = DMAEvent.Known(rawValue: known.rawValue)
     event.direction = DMADirection(rawValue: direction)
     if flags.contains(.failed) { event.status = .outOfMemory }
     event.attributes = attributes
