@@ -35,7 +35,10 @@ public final class DMAChecker {
   ///
   /// Best before it maps anything: of a device that already has live memory the checker does not
   /// know all, and counts what it cannot judge as unknown.
-  public func attach(to device: DMADevice) {
+  public func attach(to device: DMADevice) { device.setObserver(observer(for: device)) }
+
+  /// The observer that `attach(to:)` sets, for use together with others (`DMAObserver.both`).
+  public func observer(for device: DMADevice) -> DMAObserver {
     let context = UnsafeMutablePointer<DeviceState>.allocate(capacity: 1)
     let isLate = device.liveCoherentCount > 0 || device.liveClassicCount > 0
     unsafe state.pointee.lock.lock()
@@ -48,10 +51,9 @@ public final class DMAChecker {
     unsafe state.pointee.devices.append(KnownDevice(state: context))
     unsafe state.pointee.lock.unlock()
     // SAFETY: the observer keeps this object, which keeps the context.
-    device.setObserver(
-      unsafe DMAObserver(
-        receive: { context, event in unsafe DMAChecker.receive(context, event) },
-        context: UnsafeMutableRawPointer(context), owner: self))
+    return unsafe DMAObserver(
+      receive: { context, event in unsafe DMAChecker.receive(context, event) },
+      context: UnsafeMutableRawPointer(context), owner: self)
   }
 
   private static func receive(_ context: UnsafeMutableRawPointer, _ event: UnsafeRawPointer) {

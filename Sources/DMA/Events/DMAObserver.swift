@@ -22,3 +22,27 @@ public struct DMAObserver {
     self.owner = owner
   }
 }
+
+extension DMAObserver {
+  /// One observer that passes every event on to two, the first first.
+  public static func both(_ first: DMAObserver, _ second: DMAObserver) -> DMAObserver {
+    let pair = ObserverPair(first, second)
+    // SAFETY: the observer keeps the pair, which keeps the two.
+    return unsafe DMAObserver(
+      receive: { context, event in
+        let pair = unsafe Unmanaged<ObserverPair>.fromOpaque(context).takeUnretainedValue()
+        unsafe pair.first.receive(pair.first.context, event)
+        unsafe pair.second.receive(pair.second.context, event)
+      }, context: Unmanaged.passUnretained(pair).toOpaque(), owner: pair)
+  }
+}
+
+private final class ObserverPair {
+  let first: DMAObserver
+  let second: DMAObserver
+
+  init(_ first: DMAObserver, _ second: DMAObserver) {
+    self.first = first
+    self.second = second
+  }
+}

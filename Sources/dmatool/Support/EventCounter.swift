@@ -21,16 +21,18 @@ final class EventCounter {
   var counts: Counts { state.withLock { $0 } }
 
   /// Starts to count a device's events.
-  func observe(_ device: DMADevice) {
+  func observe(_ device: DMADevice) { device.setObserver(observer) }
+
+  /// The observer that `observe(_:)` sets.
+  var observer: DMAObserver {
     // SAFETY: the observer holds self as its owner, so the context stays valid.
     let context = unsafe Unmanaged.passUnretained(self).toOpaque()
-    device.setObserver(
-      unsafe DMAObserver(
-        receive: { context, event in
-          // SAFETY: the context is the counter of `observe`, the event is valid during the call.
-          let counter = unsafe Unmanaged<EventCounter>.fromOpaque(context).takeUnretainedValue()
-          unsafe counter.count(event.assumingMemoryBound(to: DMAEvent.self).pointee)
-        }, context: context, owner: self))
+    return unsafe DMAObserver(
+      receive: { context, event in
+        // SAFETY: the context is the counter, the event is valid during the call.
+        let counter = unsafe Unmanaged<EventCounter>.fromOpaque(context).takeUnretainedValue()
+        unsafe counter.count(event.assumingMemoryBound(to: DMAEvent.self).pointee)
+      }, context: context, owner: self)
   }
 
   private func count(_ event: DMAEvent) {

@@ -16,7 +16,14 @@
     @Option(help: "Seed of the simulated machine.")
     var seed: UInt64 = 1
 
+    @Flag(help: "Show what the checker finds in a driver with a bug of each kind instead.")
+    var bugs = false
+
     func run() throws {
+      if bugs {
+        try BugDemo.run()
+        return
+      }
       let bytes: [UInt8]
       do throws(FileError) {
         bytes = try FileBytes.read(file ?? "/proc/self/exe", limit: 256 << 10)

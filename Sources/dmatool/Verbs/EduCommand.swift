@@ -67,6 +67,9 @@
     @Option(help: "How to write the result.")
     var format: OutputFormat = .text
 
+    @OptionGroup(title: "Checking")
+    var checkOption: CheckOption
+
     func validate() throws {
       guard (1...64).contains(mask) else {
         throw ValidationError("--mask takes 1 to 64 bits, not \(mask)")
@@ -84,7 +87,7 @@
         machine, memory: memory, maskBitCount: mask, completion: interrupt ? .interrupt : .polling,
         seed: seed)
       let counter = EventCounter()
-      counter.observe(bench.edu.device.dma)
+      let checking = checkOption.begin(bench.edu.device.dma, with: counter.observer)
       let result: EduCopy.Result
       do throws(EduError) {
         result = try EduCopy.run(
@@ -94,7 +97,8 @@
         throw Failure.failed(error.description)
       }
       report(result, counter.counts)
-      guard result.firstDifference == nil else { throw ExitCode(1) }
+      let isClean = checking.finish(removing: bench.edu.device.dma)
+      guard result.firstDifference == nil, isClean else { throw ExitCode(1) }
     }
 
     private func report(_ result: EduCopy.Result, _ counts: EventCounter.Counts) {

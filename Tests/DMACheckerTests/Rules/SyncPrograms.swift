@@ -64,7 +64,7 @@ extension RuleTests {
       try t.map(list, .toDevice)
       try? t.sync(list, .toDevice, forCPU: false, count: 4, t.bad())
     },
-    Program(.memoryChanged, "written after the map", hashing: true) { t in
+    Program(.memoryChanged, "R38 written after the map", hashing: true) { t in
       let p = t.page()
       let x = try t.map(p, 64, .toDevice)
       t.store(p + 63, 1)
