@@ -16,6 +16,8 @@ extension CheckerState {
       let mapping = live[index]
       if !mapping.has(LiveMapping.Flags.continuation) {
         let score = unsafe score(mapping, event)
+        // All four fit, as they do for a correct call: no need to look for another.
+        if score == 15 { return index }
         if score > bestScore {
           best = index
           bestScore = score
@@ -43,6 +45,15 @@ extension CheckerState {
       return
     }
     let mapping = live[index]
+    // Memory may be mapped where it was allocated: a second unmap then meets the allocation.
+    if unsafe mapping.family != event.pointee.family {
+      let (owner, address) = unsafe (device.pointee.number, event.pointee.dmaAddress)
+      let family = unsafe event.pointee.family
+      if let last = lastFreed(owner, where: { $0.address == address && $0.family == family }) {
+        unsafe report(.doubleRelease, device, event, lastFreed: last)
+        return
+      }
+    }
     let wasRight = unsafe judge(mapping, event, device)
     guard unsafe event.pointee.status == .success else { return }
     if wasRight, mapping.has(LiveMapping.Flags.unchecked) {

@@ -65,6 +65,8 @@ struct FindingWords {
 
   func call(_ call: Finding.Call) -> String {
     var text = Self.name(call)
+    let isMask = call.kind == .maskSet || call.kind == .maskRefused
+    if isMask { return text + " \(Self.hex(call.byteCount))" }
     if call.byteCount > 0 { text += " of \(Self.bytes(call.byteCount))" }
     if let address = call.address { text += " at \(Self.hex(address))" }
     if let direction = call.direction { text += ", \(direction)" }
