@@ -76,8 +76,15 @@ extension TraceChecker {
     if record.flags.contains(.overlapped) { judgeOverlap(number, event) }
     if record.flags.contains(.suspected) { withdraw(number) }
     if record.space == .streaming, record.deviceWrites { noteHandOver(record, event) }
-    book.remove(number, releasedBy: event.origin, epoch: epoch)
+    // With one stamp, a release by another CPU may stand for an older mapping nobody saw, and this
+    // one may be released again: that proves nothing then.
+    let isDoubtful = record.time == event.time && record.cpu != event.cpu
+    book.remove(
+      number, releasedBy: event.origin, epoch: isDoubtful ? Self.doubtfulEpoch : epoch)
   }
+
+  /// The epoch of releases that prove nothing: no loss ever reaches it.
+  static var doubtfulEpoch: UInt32 { .max - 1 }
 
   /// A finding that supposed this record would never be released properly was wrong.
   private mutating func withdraw(_ number: Int) {
