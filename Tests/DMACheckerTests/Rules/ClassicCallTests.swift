@@ -11,7 +11,7 @@ import Testing
     #expect(trial.a.liveClassicCount == 1)
     #expect(trial.probeA.write(x.rawValue, [7]))
     try trial.sync(x, 50, .bidirectional, forCPU: true)
-    #expect(unsafe UnsafePointer<UInt8>(bitPattern: p + 100)?.pointee == 7)
+    #expect(trial.load(p + 100) == 7)
     try trial.sync(x, 50, .bidirectional, forCPU: false)
     try trial.unmap(x, 50, .bidirectional)
     #expect(trial.a.liveClassicCount == 0 && trial.findings.isEmpty)
@@ -34,7 +34,7 @@ import Testing
     let x = try trial.map(p, 8, .fromDevice)
     #expect(trial.probeA.write(x.rawValue, [1, 2]))
     try trial.unmap(x, 8, .fromDevice)
-    #expect(unsafe UnsafePointer<UInt8>(bitPattern: p + 1)?.pointee == 2)
+    #expect(trial.load(p + 1) == 2)
     #expect(trial.findings.isEmpty)
   }
 
@@ -49,8 +49,7 @@ import Testing
     }
     #expect(throws: DMAError.wrongDevice) { try trial.unmap(x, 64, .toDevice, on: trial.b) }
     #expect(throws: DMAError.wrongFunction(made: .single, given: .coherent)) {
-      try trial.a.freeConsistent(
-        byteCount: 64, cpuAddress: nil, address: x, site: CallSite(#fileID, #line))
+      try trial.freeStreaming(x, 64)
     }
     #expect(throws: DMAError.outOfBounds(offset: 60, byteCount: 5, limit: 64)) {
       try trial.sync(x.advanced(by: 60), 5, .toDevice, forCPU: false)

@@ -109,6 +109,16 @@ final class Trial {
     unsafe UnsafeMutablePointer<UInt8>(bitPattern: cpuAddress)?.pointee = value
   }
 
+  func load(_ cpuAddress: UInt) -> UInt8? {
+    unsafe UnsafePointer<UInt8>(bitPattern: cpuAddress)?.pointee
+  }
+
+  /// Frees a streaming mapping as if it were coherent memory.
+  func freeStreaming(_ address: DMAAddress, _ byteCount: Int) throws {
+    try unsafe a.freeConsistent(
+      byteCount: byteCount, cpuAddress: nil, address: address, site: CallSite(#fileID, #line))
+  }
+
   // MARK: Calls, with the calling line as their place
 
   func map(
