@@ -151,7 +151,8 @@ import Testing
     if geteuid() == 0 {
       // Root may read everything: as somebody else, where that user can run the program.
       command = ["setpriv", "--reuid", "65534", "--clear-groups"] + command
-      guard let trial = runProgram(Array(command.prefix(5)) + ["identify"]), trial.status == 0 else {
+      guard let trial = runProgram(Array(command.prefix(5)) + ["identify"]), trial.status == 0
+      else {
         print("skipped: root cannot run the program as another user here")
         return
       }
