@@ -79,6 +79,16 @@ struct LossTests {
     return (result, lost.filter { $0.value > 0 })
   }
 
+  /// Writes a trace that failed to where SWIFT_DMA_KEEP says, to look at it.
+  static func keep(_ lines: [[UInt8]]) {
+    guard let path = unsafe getenv("SWIFT_DMA_KEEP"), let file = unsafe fopen(path, "w") else {
+      return
+    }
+    let bytes = Array(lines.joined(separator: [10]))
+    unsafe fwrite(bytes, 1, bytes.count, file)
+    unsafe fclose(file)
+  }
+
   @Test(arguments: traces, [0.001, 0.01, 0.1])
   func `marked losses cause no finding, and misuse after them is found`(
     _ name: String, _ rate: Double
@@ -92,6 +102,7 @@ struct LossTests {
       let (report, _) = try TraceCheck.check(bytes: Array(kept.joined(separator: [10])))
       let text = report.findings.map { "\($0.rule.rawValue) line \($0.line)" }
       let isClean = text.isEmpty
+      if !isClean { Self.keep(kept) }
       #expect(isClean, "seed \(seed) round \(round): \(text)")
 
       // Misuse at the very end, after every mark: a CPU's own is written when it is heard again.

@@ -29,8 +29,9 @@ struct TraceChecker {
   /// Per CPU, when it last wrote an event: what it lost lies after that.
   var cpus = CPUClocks()
   var lossMarks = 0
-  /// CPUs not heard of since they lost events, and when each was heard last.
-  var losing: [(cpu: UInt32, since: UInt64)] = []
+  /// CPUs not heard of since they lost events, when each was heard last, and the last stamp before
+  /// the mark.
+  var losing: [(cpu: UInt32, since: UInt64, stamp: UInt64)] = []
   var now: UInt64 = 0
   var firstTime: UInt64?
   var scanBudget = 50_000_000
@@ -142,7 +143,9 @@ struct TraceChecker {
     var since: UInt64?
     losing.removeAll { loss in
       for index in 0..<count where unsafe group[index].cpu == loss.cpu {
-        if groupIsMixed { since = min(since ?? .max, loss.since) }
+        if unsafe groupIsMixed || group[0].time == loss.stamp {
+          since = min(since ?? .max, loss.since)
+        }
         return true
       }
       return false
@@ -265,7 +268,7 @@ struct TraceChecker {
     } else {
       since = cpus.lastTime(of: event.cpu)
     }
-    losing.append((event.cpu, since))
+    losing.append((event.cpu, since, now))
     beginEpoch(since: since)
   }
 
