@@ -104,7 +104,7 @@ extension NVMeQueue {
     into buffer: inout StreamingBuffer, bytes: Range<Int>? = nil, fromBlock first: UInt64,
     of namespace: NVMeNamespace
   ) throws(NVMeError) {
-    try move(NVMeOpcode.read, FromDevice.self, &buffer, bytes, first, namespace)
+    try move(NVMeOpcode.read, &buffer, bytes, first, namespace)
   }
 
   /// Writes a buffer to blocks and waits.
@@ -115,7 +115,7 @@ extension NVMeQueue {
     from buffer: inout StreamingBuffer, bytes: Range<Int>? = nil, toBlock first: UInt64,
     of namespace: NVMeNamespace
   ) throws(NVMeError) {
-    try move(NVMeOpcode.write, ToDevice.self, &buffer, bytes, first, namespace)
+    try move(NVMeOpcode.write, &buffer, bytes, first, namespace)
   }
 
   /// Makes what was written survive a loss of power.
@@ -168,9 +168,9 @@ extension NVMeQueue {
     return done.result
   }
 
-  private func move<Direction: TransferDirection>(
-    _ opcode: UInt8, _ direction: Direction.Type, _ buffer: inout StreamingBuffer,
-    _ bytes: Range<Int>?, _ first: UInt64, _ namespace: NVMeNamespace
+  private func move(
+    _ opcode: UInt8, _ buffer: inout StreamingBuffer, _ bytes: Range<Int>?, _ first: UInt64,
+    _ namespace: NVMeNamespace
   ) throws(NVMeError) {
     try requireIdle()
     let bytes = bytes ?? 0..<buffer.byteCount
@@ -179,22 +179,46 @@ extension NVMeQueue {
     guard opcode == NVMeOpcode.read || !namespace.isReadOnly else {
       throw .readOnly(namespace: namespace.id)
     }
-    let device = shared.device.dma
     // Whole pages where more than one mapping is needed, so that each begins as the first does.
-    let most = max(device.maxMappingSize & ~(NVMePage.byteCount - 1), NVMePage.byteCount)
+    let most = max(
+      shared.device.dma.maxMappingSize & ~(NVMePage.byteCount - 1), NVMePage.byteCount)
     var done = 0
     while done < bytes.count {
       let start = bytes.lowerBound + done
-      let count = min(bytes.count - done, most)
-      let mapped: MappedBytes<Direction>
-      do throws(DMAError) {
-        mapped = try MappedBytes(
-          &buffer, bytes: start..<start + count, direction, for: device)
-      } catch { throw .dma(error) }
-      try moveMapped(
-        opcode, mapped.address, count, first + UInt64(done / namespace.blockByteCount), namespace)
-      done += count
+      let piece = start..<start + min(bytes.count - done, most)
+      let block = first + UInt64(done / namespace.blockByteCount)
+      if opcode == NVMeOpcode.read {
+        try readMapped(&buffer, piece, block, namespace)
+      } else {
+        try writeMapped(opcode, &buffer, piece, block, namespace)
+      }
+      done += piece.count
     }
+  }
+
+  // Two functions instead of one with a generic direction, which crashes the compiler in Embedded
+  // mode where the mapping ends (6.3.1: hasValidSignatureForEmbedded).
+
+  private func readMapped(
+    _ buffer: inout StreamingBuffer, _ piece: Range<Int>, _ block: UInt64,
+    _ namespace: NVMeNamespace
+  ) throws(NVMeError) {
+    let mapped: MappedBytes<FromDevice>
+    do throws(DMAError) {
+      mapped = try MappedBytes(&buffer, bytes: piece, FromDevice.self, for: shared.device.dma)
+    } catch { throw .dma(error) }
+    try moveMapped(NVMeOpcode.read, mapped.address, piece.count, block, namespace)
+  }
+
+  private func writeMapped(
+    _ opcode: UInt8, _ buffer: inout StreamingBuffer, _ piece: Range<Int>, _ block: UInt64,
+    _ namespace: NVMeNamespace
+  ) throws(NVMeError) {
+    let mapped: MappedBytes<ToDevice>
+    do throws(DMAError) {
+      mapped = try MappedBytes(&buffer, bytes: piece, ToDevice.self, for: shared.device.dma)
+    } catch { throw .dma(error) }
+    try moveMapped(opcode, mapped.address, piece.count, block, namespace)
   }
 
   /// Splits mapped memory into commands and waits for all of them, also after one has failed.
