@@ -100,7 +100,7 @@ let package = Package(
       ],
       swiftSettings: common),
     .testTarget(
-      name: "NVMeTests",
+      name: "DriversTests",
       dependencies: ["DMA", "DMAMapping", "Drivers", "PCI", "SimulatedMachine", "TestSupport"],
       swiftSettings: common),
     .testTarget(

@@ -164,12 +164,13 @@ import Testing
 
   @Test func `a full file system ends the copy with the disk's own error`() throws {
     let scratch = try Scratch()
-    let file = try scratch.file("file", byteCount: 4 << 20, isRandom: true)
-    let image = try scratch.file("disk.img", byteCount: 8 << 20)
-    // The host refuses to let the image grow beyond 1 MiB: what a full file system looks like.
+    let file = try scratch.file("file", byteCount: 48 << 20)
+    let image = try scratch.file("disk.img", byteCount: 64 << 20)
+    // The host lets no file grow beyond 40 MiB: what a full file system looks like. The machine's
+    // own memory is a file too.
     let limited =
-      "trap '' XFSZ; ulimit -f 2048; exec \(BuildFolder.path)/dmatool nvme copy \(file)"
-      + " --image \(image)"
+      "trap '' XFSZ; ulimit -f 81920; exec \(BuildFolder.path)/dmatool nvme copy \(file)"
+      + " --image \(image) --memory 32M"
     let result = try #require(runProgram(["sh", "-c", limited]))
     #expect(result.status == 1)
     #expect(result.output.contains("capacity exceeded: the disk's medium is full"))

@@ -16,47 +16,63 @@ enum Setup: String, CaseIterable, Sendable, CustomTestStringConvertible {
   var testDescription: String { rawValue }
 }
 
-/// A machine with a controller, and the function that a driver drives.
-final class Bench {
-  let machine: SimulatedMachine
-  let controller: NVMeController
-  let pci: PCIDevice
-  private var kept: [AnyObject] = []
-
-  init(
-    _ setup: Setup = .direct, storage: NVMeStorage? = nil, seed: UInt64 = 1,
-    _ change: (inout NVMeController.Configuration) -> Void = { _ in }
-  ) throws {
+extension Setup {
+  /// A machine that this mapping can be made on.
+  func machine(seed: UInt64 = 1) throws -> SimulatedMachine {
     var configuration = SimulatedMachine.Configuration()
     configuration.seed = seed
-    if setup == .iommu || setup == .deferredIOMMU { configuration.iommu = .vtd() }
-    machine = try SimulatedMachine(configuration)
-    var options = NVMeController.Configuration()
-    change(&options)
-    controller = NVMeController(try storage ?? NVMeMemory(zeroes: 64 << 20), options)
-    let address = try machine.attach(controller)
+    if self == .iommu || self == .deferredIOMMU { configuration.iommu = .vtd() }
+    return try SimulatedMachine(configuration)
+  }
+
+  /// The function at an address, behind this mapping; and what must be kept as long.
+  func open(
+    _ machine: SimulatedMachine, _ address: PCIAddress
+  ) throws -> (device: PCIDevice, kept: [AnyObject]) {
     let mapping: DMAMapping
-    switch setup {
-    case .direct: mapping = DirectMapping.make(for: machine.platform)
+    let kept: [AnyObject]
+    switch self {
+    case .direct:
+      mapping = DirectMapping.make(for: machine.platform)
+      kept = []
     case .bounce:
       var options = BounceMapping.Options()
       options.slotCount = 8192
       options.isForced = true
       let bounce = try BounceMapping(platform: machine.platform, options: options)
-      kept.append(bounce)
+      kept = [bounce]
       mapping = bounce.mapping
     case .iommu, .deferredIOMMU:
       let unit = try VTDUnit(
         registers: try #require(machine.iommuRegisters), platform: machine.platform)
       var options = IOMMUDomain.Options()
-      if setup == .deferredIOMMU { options.invalidation = .deferred() }
+      if self == .deferredIOMMU { options.invalidation = .deferred() }
       let domain = try IOMMUDomain(
         platform: machine.platform, unit: unit.unit, options: options)
       try domain.attach(requester: UInt16(truncatingIfNeeded: address.packed))
-      kept += [unit, domain]
+      kept = [unit, domain]
       mapping = domain.mapping
     }
-    pci = try PCIDevice(host: machine.pci, address: address, mapping: mapping)
+    return (try PCIDevice(host: machine.pci, address: address, mapping: mapping), kept)
+  }
+}
+
+/// A machine with an NVMe controller, and the function that a driver drives.
+final class Bench {
+  let machine: SimulatedMachine
+  let controller: NVMeController
+  let pci: PCIDevice
+  private let kept: [AnyObject]
+
+  init(
+    _ setup: Setup = .direct, storage: NVMeStorage? = nil, seed: UInt64 = 1,
+    _ change: (inout NVMeController.Configuration) -> Void = { _ in }
+  ) throws {
+    machine = try setup.machine(seed: seed)
+    var options = NVMeController.Configuration()
+    change(&options)
+    controller = NVMeController(try storage ?? NVMeMemory(zeroes: 64 << 20), options)
+    (pci, kept) = try setup.open(machine, try machine.attach(controller))
   }
 
   var platform: Platform { machine.platform }

@@ -7,6 +7,7 @@ final class LiveCounter: Sendable {
     var maps = 0
     var unmaps = 0
     var dropped = 0
+    var syncs = 0
   }
 
   private let state = Mutex(Counts())
@@ -26,7 +27,9 @@ final class LiveCounter: Sendable {
     state.withLock { counts in
       switch event.kind {
       case .map where event.status == .success: counts.maps += 1
-      case .unmap: counts.unmaps += 1
+      case .mapScatter where event.status == .success: counts.maps += 1
+      case .unmap, .unmapScatter: counts.unmaps += 1
+      case .syncForCPU: counts.syncs += 1
       case .dropped: counts.dropped += 1
       default: break
       }
