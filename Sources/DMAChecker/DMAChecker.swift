@@ -2,8 +2,8 @@ public import DMA
 
 /// Watches devices and finds broken rules: which rule, which mapping, which call.
 ///
-/// One checker watches any number of devices, on any machines. It costs tens of nanoseconds a call
-/// (see ARCHITECTURE.md) and nothing when it is not attached. It never switches itself off: when
+/// One checker watches any number of devices, on any machines. What it costs is not yet
+/// measured on a quiet machine; nothing when it is not attached. It never switches itself off: when
 /// its memory is used up it remembers less, counts that, and stays silent about what it can no
 /// longer know (`Statistics.isIncomplete`). Any thread may use it.
 @safe
