@@ -14,9 +14,11 @@ import Testing
     let mailbox = try CoherentBuffer<UInt32>(count: 2, for: bench.dma)
     for round in 0..<1000 as Range<UInt32> {
       mailbox[0] = round
-      #expect(bench.probe.read(mailbox.address.rawValue, byteCount: 4) == littleEndian(round))
-      #expect(bench.probe.write(mailbox.address(of: 1).rawValue, littleEndian(~round)))
-      #expect(mailbox[1] == ~round)
+      let seen = bench.probe.read(mailbox.address.rawValue, byteCount: 4)
+      try #require(seen == littleEndian(round))
+      try #require(bench.probe.write(mailbox.address(of: 1).rawValue, littleEndian(~round)))
+      let answer = mailbox[1]
+      try #require(answer == ~round)
     }
   }
 

@@ -5,15 +5,11 @@ import SimulatedMachine
 import Testing
 
 /// What stands between a device and memory in the tests of lists.
-enum ListMapping: String, CaseIterable, Sendable, CustomTestStringConvertible {
-  case direct
-  case bounce
-  case iommuStrict
-  case iommuDeferred
+typealias ListMapping = Setup
 
-  var testDescription: String { rawValue }
+extension Setup {
   /// Whether pieces are joined into segments (R89).
-  var merges: Bool { self == .iommuStrict || self == .iommuDeferred }
+  var merges: Bool { hasIOMMU }
 }
 
 /// A machine and a probe device whose lists are mapped in one way.
@@ -28,10 +24,11 @@ final class ScatterBench {
   init(_ mapping: ListMapping, constraints: DMAConstraints = .pci) throws {
     var configuration = SimulatedMachine.Configuration()
     if mapping.merges { configuration.iommu = .vtd() }
+    configuration.isCoherent = mapping.isCoherent
     machine = try SimulatedMachine(configuration)
     let address = try machine.attach(probe)
-    let chosen: DMAMapping
-    switch mapping {
+    var chosen: DMAMapping
+    switch mapping.kind {
     case .direct: chosen = DirectMapping.make(for: machine.platform)
     case .bounce:
       var options = BounceMapping.Options()
@@ -44,7 +41,7 @@ final class ScatterBench {
       let registers = try #require(machine.iommuRegisters)
       let unit = try VTDUnit(registers: registers, platform: machine.platform)
       var options = IOMMUDomain.Options()
-      if mapping == .iommuDeferred { options.invalidation = .deferred() }
+      if mapping.kind == .iommuDeferred { options.invalidation = .deferred() }
       let domain = try IOMMUDomain(
         platform: machine.platform, unit: unit.unit, options: options)
       try domain.attach(requester: UInt16(truncatingIfNeeded: address.packed))
@@ -52,10 +49,11 @@ final class ScatterBench {
       self.domain = domain
       chosen = domain.mapping
     }
+    if let defect = mapping.defect { chosen = defect.breaking(chosen) }
     device = try PCIDevice(host: machine.pci, address: address, mapping: chosen)
     device.enableBusMastering()
     device.dma.constraints = constraints
-    if mapping == .direct { try device.dma.setMask(.bits64) }
+    if mapping.kind == .direct { try device.dma.setMask(.bits64) }
   }
 
   var platform: Platform { machine.platform }

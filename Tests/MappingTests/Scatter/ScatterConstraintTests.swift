@@ -18,7 +18,7 @@ import Testing
     return list
   }
 
-  private struct Vector: Sendable, CustomTestStringConvertible {
+  struct Vector: Sendable, CustomTestStringConvertible {
     let name: String
     let pieces: [(Int, Int)]
     var boundary: UInt64 = 0xffff_ffff
@@ -27,7 +27,7 @@ import Testing
   }
 
   // F needs two pieces of one page, which two buffers do not have; see ScatterMergingTests.
-  private static let vectors = [
+  static let vectors = [
     Vector(name: "A", pieces: [(0, 0x1000), (0, 0x1000)], lengths: [0x2000]),
     Vector(name: "B", pieces: [(0, 0x1000), (0x800, 0x800)], lengths: [0x1000, 0x800]),
     Vector(name: "C", pieces: [(0, 0x800), (0, 0x1000)], lengths: [0x800, 0x1000]),
@@ -44,8 +44,8 @@ import Testing
       lengths: [0x3000, 0x3000, 0x3000]),
   ]
 
-  @Test(arguments: vectors, [ListMapping.iommuStrict, .iommuDeferred])
-  private func `R89 an IOMMU merges as section 4.8 says`(
+  @Test(arguments: vectors, ListMapping.allCases.filter(\.merges))
+  func `R89 an IOMMU merges as section 4.8 says`(
     vector: Vector, mapping: ListMapping
   ) throws {
     let bench = try ScatterBench(

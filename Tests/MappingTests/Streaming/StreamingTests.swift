@@ -19,14 +19,16 @@ import Testing
       let mapping = try buffer.map(
         FromDevice.self, bytes: start..<start + count, for: bench.dma
       ).get()
-      #expect(mapping.address.rawValue % 4096 == UInt64(start % 4096))
-      #expect(mapping.byteCount == count)
+      let address = mapping.address.rawValue
+      try #require(address % 4096 == UInt64(start % 4096))
+      let mapped = mapping.byteCount
+      try #require(mapped == count)
       let fill = UInt8.random(in: 1 ... .max, using: &random)
-      #expect(bench.probe.write(mapping.address.rawValue, .init(repeating: fill, count: count)))
+      try #require(bench.probe.write(address, .init(repeating: fill, count: count)))
       buffer = mapping.unmap()
       let first = byte(buffer, at: start)
       let last = byte(buffer, at: start + count - 1)
-      #expect(first == fill && last == fill)
+      try #require(first == fill && last == fill)
     }
   }
 
@@ -58,6 +60,70 @@ import Testing
     #expect(bytes(back) == [0x11, 0, 0, 0, 0x22, 0, 0, 0])
   }
 
+  @Test(arguments: Setup.allCases.filter(\.hasIOMMU))
+  func `R77 what a device is only to read or only to write, it can only read or write`(
+    setup: Setup
+  ) throws {
+    let bench = try setup.make()
+    let outgoing = try StreamingBuffer(byteCount: 4096, for: bench.dma)
+    let sent = try outgoing.map(ToDevice.self, for: bench.dma).get()
+    #expect(bench.probe.read(sent.address.rawValue, byteCount: 8) != nil)
+    #expect(!bench.probe.write(sent.address.rawValue, [1]))
+    _ = sent.unmap()
+    let incoming = try StreamingBuffer(byteCount: 4096, for: bench.dma)
+    let received = try incoming.map(FromDevice.self, for: bench.dma).get()
+    #expect(bench.probe.write(received.address.rawValue, [1]))
+    #expect(bench.probe.read(received.address.rawValue, byteCount: 8) == nil)
+    _ = received.unmap()
+  }
+
+  @Test(arguments: Setup.allCases)
+  func `R75 what the device did not write is as it was`(setup: Setup) throws {
+    let bench = try setup.make()
+    var buffer = try StreamingBuffer(byteCount: 4096, for: bench.dma)
+    store(&buffer, 1, 0x11)
+    store(&buffer, 4095, 0x33)
+    let mapping = try buffer.map(FromDevice.self, for: bench.dma).get()
+    #expect(bench.probe.write(mapping.address.rawValue + 2048, [0x22]))
+    let back = mapping.unmap()
+    let seen = [byte(back, at: 1), byte(back, at: 2048), byte(back, at: 4095)]
+    #expect(seen == [0x11, 0x22, 0x33])
+  }
+
+  @Test(arguments: Setup.allCases.filter(\.hasIOMMU))
+  func `R99 what was unmapped is out of the device's reach, in strict mode at once`(
+    setup: Setup
+  ) throws {
+    let bench = try setup.make()
+    let domain = try #require(bench.domain)
+    let mapping = try StreamingBuffer(byteCount: 4096, for: bench.dma)
+      .map(FromDevice.self, for: bench.dma).get()
+    let address = mapping.address.rawValue
+    #expect(bench.probe.write(address, [1]))
+    let back = mapping.unmap()
+    if setup.kind == .iommuDeferred { domain.flush() }
+    #expect(!bench.probe.write(address, [2]))
+    let first = byte(back, at: 0)
+    #expect(first == 1)
+  }
+
+  @Test(arguments: Setup.allCases)
+  func `R94 mapping and unmapping may go on for ever`(setup: Setup) throws {
+    let bench = try setup.make()
+    // The smallest window where there is one: 2047 pages, or 1024 slots.
+    if setup.hasIOMMU { try bench.dma.setMask(DMAMask(bitCount: 23)) }
+    var buffer = try StreamingBuffer(byteCount: 4096, for: bench.dma)
+    for round in 0..<3000 {
+      switch buffer.map(Bidirectional.self, for: bench.dma) {
+      case .mapped(let mapping): buffer = mapping.unmap()
+      case .failed(_, let error):
+        Issue.record("\(error) in round \(round)")
+        return
+      }
+    }
+    if let domain = bench.domain { #expect(domain.validEntryCount == 0) }
+  }
+
   @Test(arguments: Setup.allCases)
   func `R96 R101 a sync shows what the device wrote, many times for one mapping`(
     setup: Setup
@@ -70,7 +136,7 @@ import Testing
       let header = mapping.withBytesSyncedForCPU(14..<18) { span in
         (0..<4).map { unsafe span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
       }
-      #expect(header == [round, 1, 2, 3])
+      try #require(header == [round, 1, 2, 3])
     }
     // Unmapping shows the last transfer without a sync (R99).
     #expect(bench.probe.write(mapping.address.rawValue, [0x77]))

@@ -5,18 +5,38 @@ import SimulatedMachine
 import Testing
 
 /// One way to stand between a device and memory: the whole suite runs over each (R5).
-enum Setup: String, CaseIterable, Sendable, CustomTestStringConvertible {
-  case direct
-  /// Everything is copied, also what the device reaches by itself.
-  case bounce
-  /// Behind a VT-d unit that forgets at each unmap.
-  case iommuStrict = "IOMMU, strict"
-  /// Behind a VT-d unit that forgets for many unmaps at once.
-  case iommuDeferred = "IOMMU, deferred"
+struct Setup: Sendable, CustomTestStringConvertible {
+  enum Kind: String, CaseIterable, Sendable {
+    case direct
+    /// Everything is copied, also what the device reaches by itself.
+    case bounce
+    /// Behind a VT-d unit that forgets at each unmap.
+    case iommuStrict = "IOMMU, strict"
+    /// Behind a VT-d unit that forgets for many unmaps at once.
+    case iommuDeferred = "IOMMU, deferred"
+  }
 
-  var testDescription: String { rawValue }
+  let kind: Kind
+  /// Whether the device sees what CPU caches hold.
+  ///
+  /// Otherwise the CPU's view of memory is stale until it is synced, and so is a walk of the
+  /// IOMMU's tables that were not cleaned.
+  var isCoherent = true
+  /// What is wrong with it, to prove that a test can fail.
+  var defect: Defect? = nil
 
-  var hasIOMMU: Bool { self == .iommuStrict || self == .iommuDeferred }
+  static let direct = Setup(kind: .direct)
+  static let bounce = Setup(kind: .bounce)
+  static let iommuStrict = Setup(kind: .iommuStrict)
+  static let iommuDeferred = Setup(kind: .iommuDeferred)
+
+  static let allCases = [true, false].flatMap { isCoherent in
+    Kind.allCases.map { Setup(kind: $0, isCoherent: isCoherent) }
+  }
+
+  var testDescription: String { isCoherent ? kind.rawValue : "\(kind.rawValue), incoherent" }
+
+  var hasIOMMU: Bool { kind == .iommuStrict || kind == .iommuDeferred }
 
   /// A machine with one probe device behind this mapping.
   func make(_ configuration: SimulatedMachine.Configuration = .init()) throws -> Bench {
@@ -34,6 +54,7 @@ final class Bench {
   init(_ setup: Setup, _ configuration: SimulatedMachine.Configuration) throws {
     var configuration = configuration
     if setup.hasIOMMU { configuration.iommu = .vtd() }
+    configuration.isCoherent = setup.isCoherent
     machine = try SimulatedMachine(configuration)
     bus = try BenchBus(setup, machine)
     device = try bus.plugIn(probe)
@@ -59,25 +80,28 @@ final class Bench {
 /// What all devices of a bench share.
 private struct BenchBus {
   let machine: SimulatedMachine
-  let mapping: DMAMapping
+  private(set) var mapping: DMAMapping
   var unit: VTDUnit? = nil
   var domain: IOMMUDomain? = nil
 
   init(_ setup: Setup, _ machine: SimulatedMachine) throws {
     self.machine = machine
     let platform = machine.platform
-    switch setup {
+    switch setup.kind {
     case .direct: mapping = DirectMapping.make(for: platform)
     case .bounce: mapping = try Self.lowBounce(platform)
     case .iommuStrict, .iommuDeferred:
       let unit = try VTDUnit(registers: #require(machine.iommuRegisters), platform: platform)
       var options = IOMMUDomain.Options()
-      if setup == .iommuDeferred { options.invalidation = .deferred() }
-      let domain = try IOMMUDomain(platform: platform, unit: unit.unit, options: options)
+      if setup.kind == .iommuDeferred { options.invalidation = .deferred() }
+      let domain = try IOMMUDomain(
+        platform: platform, unit: setup.defect?.breaking(unit.unit) ?? unit.unit,
+        options: options)
       mapping = domain.mapping
       self.unit = unit
       self.domain = domain
     }
+    if let defect = setup.defect { mapping = defect.breaking(mapping) }
   }
 
   /// A pool as low as the machine has memory, whose copies keep their place in a page.
