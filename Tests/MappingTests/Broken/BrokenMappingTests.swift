@@ -22,7 +22,9 @@ import Testing
     } matching: { issue in
       switch issue.kind {
       case .expectationFailed, .unconditional: true
-      case .errorCaught(let error): error is DMAError
+      // What the list's checks after every mapping throw; everything else fails the test.
+      case .errorCaught(let error):
+        if case .segmentAcrossBoundary? = error as? DMAError { true } else { false }
       default: false
       }
     }
@@ -179,11 +181,10 @@ import Testing
 
   @Test(arguments: Setup.allCases.filter(\.hasIOMMU))
   func `R89 catches segments joined across the device's boundary`(setup: Setup) throws {
-    for vector in ScatterConstraintTests.vectors where vector.name == "H" {
-      try expectCaught(setup, .mergesAcrossBoundary) {
-        try ScatterConstraintTests().`R89 an IOMMU merges as section 4.8 says`(
-          vector: vector, mapping: $0)
-      }
+    let vector = try #require(ScatterConstraintTests.vectors.first { $0.name == "H" })
+    try expectCaught(setup, .mergesAcrossBoundary) {
+      try ScatterConstraintTests().`R89 an IOMMU merges as section 4.8 says`(
+        vector: vector, mapping: $0)
     }
   }
 
