@@ -88,9 +88,13 @@ extension VTDState {
     let lasting =
       registers.read(UInt32.self, at: VTDRegister.globalStatus) & VTDRegister.lastingCommands
     registers.write(isOn ? lasting | bit : lasting & ~bit, at: VTDRegister.globalCommand)
-    return wait {
-      (registers.read(UInt32.self, at: VTDRegister.globalStatus) & bit != 0) == isOn
+    var status: UInt32 = 0
+    let isDone = wait {
+      status = registers.read(at: VTDRegister.globalStatus)
+      return status == .max || (status & bit != 0) == isOn
     }
+    // All ones: the unit is gone, and will not do it later either.
+    return isDone && status != .max
   }
 
   /// Makes the CPU's stores to tables visible to the unit.
