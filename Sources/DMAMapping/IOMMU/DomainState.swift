@@ -22,6 +22,8 @@ struct DomainState: ~Copyable {
   let rangeInvalidations = Atomic<Int>(0)
   let domainInvalidations = Atomic<Int>(0)
   let abandonedPages = Atomic<Int>(0)
+  /// Pages mapped at their own addresses for good.
+  let identityPages = Atomic<Int>(0)
 
   /// An empty table, made known to the unit.
   init(

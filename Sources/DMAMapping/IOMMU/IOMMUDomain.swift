@@ -39,7 +39,7 @@ public final class IOMMUDomain {
     public init() {}
   }
 
-  private let state: UnsafeMutablePointer<DomainState>
+  let state: UnsafeMutablePointer<DomainState>
   private let unitOwner: AnyObject
   private let noticeOwner: AnyObject?
 
@@ -131,8 +131,12 @@ extension IOMMUDomain {
     PhysicalAddress(rawValue: unsafe state.pointee.table.rootPhysicalAddress)
   }
 
-  /// Entries a device can use now (R3); counted by walking the table.
-  public var validEntryCount: Int { unsafe state.pointee.table.countEntries() }
+  /// Entries a device can use now (R3), without those of `mapIdentity`; counted by walking the
+  /// table.
+  public var validEntryCount: Int {
+    unsafe state.pointee.table.countEntries()
+      - state.pointee.identityPages.load(ordering: .relaxed)
+  }
 
   /// Pages of memory that the tables take, a few spare ones included.
   public var tablePageCount: Int { unsafe state.pointee.table.tablePageCount }

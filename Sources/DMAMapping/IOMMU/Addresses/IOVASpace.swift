@@ -281,6 +281,14 @@ extension IOVASpace {
     }
   }
 
+  /// Takes these pages; false when some are taken, kept in caches or reserved.
+  func takeExactly(_ first: UInt64, _ count: UInt64) -> Bool {
+    unsafe state.pointee.lock.withLock { unsafe state.pointee.tree.takeExactly(first, count) }
+  }
+
+  /// Gives back what `takeExactly` took.
+  func giveExactly(_ first: UInt64, _ count: UInt64) { giveToTree(first, count) }
+
   /// Pages that are out of the tree: given out, kept in caches, or reserved (page 0 always is).
   public var takenPageCount: Int {
     unsafe state.pointee.lock.withLock { Int(unsafe state.pointee.tree.takenCount) }

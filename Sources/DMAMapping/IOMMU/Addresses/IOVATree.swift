@@ -110,6 +110,15 @@ struct IOVATree: ~Copyable {
     mark(first, count, isTaken: true)
   }
 
+  /// Takes these pages; false when some are taken already.
+  mutating func takeExactly(_ first: UInt64, _ count: UInt64) -> Bool {
+    guard first < end, count <= end - first, taken(root, rootLevel, first, count) == 0 else {
+      return false
+    }
+    reserve(first, count)
+    return true
+  }
+
   // MARK: Marking
 
   private mutating func mark(
