@@ -10,6 +10,8 @@ import Testing
 enum EduMapping: String, CaseIterable, Sendable, CustomTestStringConvertible {
   case direct
   case bounce
+  case iommuStrict = "IOMMU, strict"
+  case iommuDeferred = "IOMMU, deferred"
 
   var testDescription: String { rawValue }
 
@@ -23,17 +25,24 @@ final class MappedEduBench {
 
   let edu: EduDevice
   let bounce: BounceMapping?
+  private let domain: IOMMUDomain?
+  private let unit: VTDUnit?
   let machine: QEMUMachine
 
-  init(_ kind: EduMapping, completion: EduDevice.Completion = .polling) throws {
+  /// - Parameter mapsInterruptPage: whether the device may write where its interrupts arrive.
+  init(
+    _ kind: EduMapping, completion: EduDevice.Completion = .polling,
+    mapsInterruptPage: Bool = true
+  ) throws {
     var configuration = QEMUMachine.Configuration(devices: [.edu(dmaMask: Self.mask)])
     configuration.memoryByteCount = 1 << 30
+    configuration.hasIOMMU = kind == .iommuStrict || kind == .iommuDeferred
     machine = try QEMUMachine(configuration)
     let mapping: DMAMapping
     switch kind {
     case .direct:
       mapping = DirectMapping.make(for: machine.platform)
-      bounce = nil
+      (bounce, domain, unit) = (nil, nil, nil)
     case .bounce:
       var options = BounceMapping.Options()
       options.slotCount = 1024
@@ -41,6 +50,20 @@ final class MappedEduBench {
       let pool = try BounceMapping(platform: machine.platform, options: options)
       mapping = pool.mapping
       bounce = pool
+      (domain, unit) = (nil, nil)
+    case .iommuStrict, .iommuDeferred:
+      let unit = try VTDUnit(registers: Self.registers(machine), platform: machine.platform)
+      var options = IOMMUDomain.Options()
+      // So long that nothing is flushed before the test says so.
+      if kind == .iommuDeferred { options.invalidation = .deferred(nanoseconds: .max) }
+      let domain = try IOMMUDomain(
+        platform: machine.platform, unit: unit.unit, options: options)
+      if mapsInterruptPage { try domain.mapIdentity(machine.interruptPage, .fromDevice) }
+      try domain.attach(requester: UInt16(machine.address(of: 0).packed))
+      mapping = domain.mapping
+      self.domain = domain
+      self.unit = unit
+      bounce = nil
     }
     let device = try PCIDevice(
       host: machine.pci, address: machine.address(of: 0), mapping: mapping)
@@ -48,6 +71,26 @@ final class MappedEduBench {
   }
 
   var dma: DMADevice { edu.device.dma }
+
+  /// The VT-d unit's, on every q35 board.
+  private static func registers(_ machine: QEMUMachine) -> RegisterWindow {
+    machine.registers(at: PhysicalAddress(rawValue: 0xfed9_0000), byteCount: 4096)
+  }
+
+  var iommuRegisters: RegisterWindow { Self.registers(machine) }
+
+  /// What translates.
+  var iommu: (IOMMUDomain, VTDUnit) {
+    get throws { (try #require(domain), try #require(unit)) }
+  }
+
+  /// What QEMU's unit refused since the last call.
+  func faults() -> [IOMMUFault] {
+    var found: [IOMMUFault] = []
+    let hasLost = unit?.takeFaults { found.append($0) }
+    #expect(hasLost == false)
+    return found
+  }
 
   /// Where a buffer lies as high as the mapping allows.
   func placement(_ kind: EduMapping) -> StreamingBuffer.Placement {
