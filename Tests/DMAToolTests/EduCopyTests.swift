@@ -42,6 +42,33 @@ import Testing
     #expect(wide.status == 0)
   }
 
+  @Test(arguments: ["simulated", "qemu"], ["bounce", "iommu"])
+  func `memory beyond 28 bits is reached through bounce buffers and an IOMMU`(
+    machine: String, mapping: String
+  ) throws {
+    guard machine != "qemu" || Self.hasQEMU else {
+      print("skipped: qemu-system-x86_64 is not installed (package qemu-system-x86)")
+      return
+    }
+    let common = [
+      "edu", "copy", file, "--machine", machine, "--placement", "high", "--mapping", mapping,
+    ]
+    for completion in [[], ["--interrupt"]] {
+      let result = try #require(
+        runProgram(["\(BuildFolder.path)/dmatool"] + common + completion))
+      #expect(result.status == 0, "\(result.output)")
+      #expect(result.output.contains("11358 bytes through the device and back: identical"))
+      #expect(result.output.contains(", 0 still mapped"))
+      if mapping == "bounce" {
+        // In for the device to read; in and out where it writes.
+        #expect(result.output.contains("\n\(3 * 11358) bytes copied through bounce buffers"))
+      } else {
+        #expect(result.output.contains(" commands to the IOMMU, 0 translation entries left"))
+        #expect(!result.output.contains("\n0 commands"))
+      }
+    }
+  }
+
   @Test func `missing files, folders and empty files are bad input, exit code 2`() throws {
     let missing = try dmatool("edu", "copy", "/no/such/file")
     #expect(missing.status == 2 && missing.output.contains("cannot open /no/such/file"))
@@ -64,7 +91,8 @@ import Testing
     let second = try dmatool("edu", "copy", file, "--format", "json", "--seed", "7")
     #expect(first.status == 0 && first.output == second.output)
     #expect(
-      first.output.hasPrefix("{\"machine\":\"simulated\",\"bytes\":11358,\"identical\":true,"))
+      first.output.hasPrefix(
+        "{\"machine\":\"simulated\",\"mapping\":\"direct\",\"bytes\":11358,\"identical\":true,"))
   }
 
   @Test func `the demo runs to its end`() throws {

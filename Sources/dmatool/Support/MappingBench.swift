@@ -21,17 +21,23 @@
     private let domain: IOMMUDomain?
     private let unit: VTDUnit?
 
-    /// - Parameter iommu: the registers of the machine's unit, for `kind` iommu.
+    /// - Parameters:
+    ///   - limit: the device's mask: a bounce pool lies within it, and below 4 GiB.
+    ///   - iommu: the registers of the machine's unit, for `kind` iommu.
+    ///   - interruptPage: memory where the device's interrupts arrive; nil where none does.
     init(
       _ kind: MappingKind, _ invalidation: InvalidationKind, _ platform: Platform,
-      address: PCIAddress, iommu: RegisterWindow?
+      address: PCIAddress, limit: DMAMask, iommu: RegisterWindow?,
+      interruptPage: ClosedRange<UInt64>?
     ) throws(DMAError) {
       switch kind {
       case .direct:
         mapping = DirectMapping.make(for: platform)
         (bounce, domain, unit) = (nil, nil, nil)
       case .bounce:
-        let bounce = try BounceMapping(platform: platform)
+        var options = BounceMapping.Options()
+        options.limit = limit.rawValue < DMAMask.bits32.rawValue ? limit : .bits32
+        let bounce = try BounceMapping(platform: platform, options: options)
         mapping = bounce.mapping
         self.bounce = bounce
         (domain, unit) = (nil, nil)
@@ -42,6 +48,7 @@
         var options = IOMMUDomain.Options()
         if invalidation == .deferred { options.invalidation = .deferred() }
         let domain = try IOMMUDomain(platform: platform, unit: unit.unit, options: options)
+        if let interruptPage { try domain.mapIdentity(interruptPage, .fromDevice) }
         try domain.attach(requester: UInt16(truncatingIfNeeded: address.packed))
         mapping = domain.mapping
         self.unit = unit
@@ -61,5 +68,15 @@
 
     /// Table entries of mappings that are live.
     var liveEntryCount: Int { domain?.validEntryCount ?? 0 }
+
+    /// A line of its own about what was copied or translated; empty for direct.
+    func summary(of kind: MappingKind) -> String {
+      switch kind {
+      case .direct: ""
+      case .bounce: "\n\(bouncedByteCount) bytes copied through bounce buffers"
+      case .iommu:
+        "\n\(invalidationCount) commands to the IOMMU, \(liveEntryCount) translation entries left"
+      }
+    }
   }
 #endif

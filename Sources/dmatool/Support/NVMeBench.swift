@@ -50,7 +50,9 @@
       }
       do throws(DMAError) {
         mapping = try MappingBench(
-          options.mapping, options.iommu, host.platform, address: address, iommu: iommu)
+          options.mapping, options.iommu, host.platform, address: address,
+          limit: DMAMask(bitCount: options.mask), iommu: iommu,
+          interruptPage: qemu?.interruptPage)
       } catch {
         throw Failure.failed("the \(options.mapping.rawValue) mapping: \(error.description)")
       }

@@ -49,6 +49,12 @@
     @Option(help: "Where the device is.")
     var machine: MachineKind = .simulated
 
+    @Option(help: "What stands between the device and memory.")
+    var mapping: MappingKind = .direct
+
+    @Option(help: "When the IOMMU forgets what was unmapped.")
+    var iommu: InvalidationKind = .strict
+
     @Option(help: "How much memory the machine has.")
     var memory = ByteSize(6 << 30)
 
@@ -84,8 +90,8 @@
         throw Failure.badInput(error.description)
       }
       let bench = try EduBench(
-        machine, memory: memory, maskBitCount: mask, completion: interrupt ? .interrupt : .polling,
-        seed: seed)
+        machine, mapping, iommu, memory: memory, maskBitCount: mask,
+        completion: interrupt ? .interrupt : .polling, seed: seed)
       let counter = EventCounter()
       let checking = checkOption.begin(bench.edu.device.dma, with: counter.observer)
       let result: EduCopy.Result
@@ -96,12 +102,14 @@
       } catch {
         throw Failure.failed(error.description)
       }
-      report(result, counter.counts)
+      report(result, counter.counts, bench.mapping)
       let isClean = checking.finish(removing: bench.edu.device.dma)
       guard result.firstDifference == nil, isClean else { throw ExitCode(1) }
     }
 
-    private func report(_ result: EduCopy.Result, _ counts: EventCounter.Counts) {
+    private func report(
+      _ result: EduCopy.Result, _ counts: EventCounter.Counts, _ used: MappingBench
+    ) {
       let outcome =
         result.firstDifference.map { "different from byte \($0) on" } ?? "identical"
       switch format {
@@ -111,13 +119,16 @@
           \(result.byteCount) bytes through the device and back: \(outcome)
           \(result.transfers) transfers, \(counts.maps) maps, \(counts.unmaps) unmaps, \
           \(counts.live) still mapped, \(Self.milliseconds(result.machineMilliseconds)) ms of the \
-          machine's time
+          machine's time, mapping \(mapping.rawValue)\(used.summary(of: mapping))
           """)
       case .json:
         print(
-          "{\"machine\":\"\(machine.rawValue)\",\"bytes\":\(result.byteCount),"
+          "{\"machine\":\"\(machine.rawValue)\",\"mapping\":\"\(mapping.rawValue)\",\"bytes\":\(result.byteCount),"
             + "\"identical\":\(result.firstDifference == nil),\"transfers\":\(result.transfers),"
             + "\"maps\":\(counts.maps),\"unmaps\":\(counts.unmaps),\"live\":\(counts.live),"
+            + "\"bounced_bytes\":\(used.bouncedByteCount),"
+            + "\"iommu_commands\":\(used.invalidationCount),"
+            + "\"entries_left\":\(used.liveEntryCount),"
             + "\"machine_ms\":\(Self.milliseconds(result.machineMilliseconds))}")
       }
     }

@@ -80,15 +80,7 @@
       let bounced = bench.mapping.bouncedByteCount
       switch options.format {
       case .text:
-        var detail = ""
-        switch options.mapping {
-        case .direct: break
-        case .bounce: detail = "\n\(bounced) bytes copied through bounce buffers"
-        case .iommu:
-          detail =
-            "\n\(bench.mapping.invalidationCount) commands to the IOMMU,"
-            + " \(bench.mapping.liveEntryCount) translation entries left"
-        }
+        let detail = bench.mapping.summary(of: options.mapping)
         print(
           """
           \(written.byteCount) bytes onto the disk\(outcome.map { ", read back: \($0)" } ?? "")
