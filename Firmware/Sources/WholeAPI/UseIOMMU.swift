@@ -35,6 +35,7 @@ private func useOwnUnit(_ seen: inout Expectations, _ machine: SmallMachine) {
   options.notices = Notices().receiver
   do throws(DMAError) {
     let domain = try IOMMUDomain(platform: machine.platform, unit: unit, options: options)
+    try domain.mapIdentity(0x8_0000...0x8_0fff, .fromDevice)
     domain.reserve(0x10_0000...0x1f_ffff)
     try domain.attach(requester: 8)
     seen.expect(unsafe own.attached.pointee == 8 && domain.id == 7)
