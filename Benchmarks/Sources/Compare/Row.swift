@@ -1,0 +1,141 @@
+/// A program that measures one case and prints nanoseconds for one operation.
+struct Measured {
+  /// A file's name in the peers' folder; nil for our own workloads.
+  var program: String?
+  var workload: String
+  /// Operations of one sample: enough for some tens of milliseconds.
+  var operations: Int
+  /// A library that is loaded before the program's own: another allocator.
+  var preloaded: String?
+
+  static func ours(_ workload: String, _ operations: Int) -> Measured {
+    Measured(program: nil, workload: workload, operations: operations)
+  }
+
+  static func peer(
+    _ program: String, _ workload: String, _ operations: Int, preloaded: String? = nil
+  ) -> Measured {
+    Measured(
+      program: program, workload: workload, operations: operations, preloaded: preloaded)
+  }
+}
+
+/// What a row is held against.
+enum Goal {
+  /// Ours divided by the peer's.
+  case ratio(Double)
+  /// Nanoseconds of ours alone; the peer stands beside it.
+  case nanoseconds(Double)
+  /// Nanoseconds of ours above the peer's.
+  case added(Double)
+  /// Nothing: the row stands beside another.
+  case none
+}
+
+/// One comparison.
+struct Row {
+  /// As in the project's list of goals; several rows may share one.
+  let number: Int
+  let what: String
+  let ours: Measured
+  let peer: Measured
+  let peerName: String
+  let goal: Goal
+  /// Instructions of one of our operations, at most.
+  var instructions: Double?
+}
+
+private func pool(
+  _ number: Int, _ what: String, _ workload: String, _ operations: Int, _ goal: Double,
+  instructions: Double? = nil
+) -> Row {
+  Row(
+    number: number, what: what, ours: .ours("pool-" + workload, operations),
+    peer: .peer("linux-pool", workload, operations), peerName: "Linux dmapool",
+    goal: .ratio(goal), instructions: instructions)
+}
+
+private func addresses(
+  _ number: Int, _ what: String, _ workload: String, _ operations: Int, _ goal: Double,
+  peerName: String, instructions: Double? = nil
+) -> Row {
+  Row(
+    number: number, what: what, ours: .ours("iova-" + workload, operations),
+    peer: .peer("linux-iova", workload, operations), peerName: peerName, goal: .ratio(goal),
+    instructions: instructions)
+}
+
+private func bounce(_ what: String, _ byteCount: Int, _ goal: Double) -> Row {
+  let operations = 1_000_000_000 / (byteCount + 4096) / 8
+  return Row(
+    number: 20, what: "bounce map + unmap, to the device, \(what)",
+    ours: .ours("bounce-\(byteCount)", operations),
+    peer: .peer("memory", "memcpy-\(byteCount)", operations), peerName: "memcpy",
+    goal: .ratio(goal))
+}
+
+private let pingPong = Measured.ours("pool-ping-pong-64", 4_000_000)
+
+let rows: [Row] = [
+  pool(1, "pool, one block of 64 B", "ping-pong-64", 4_000_000, 0.95, instructions: 45),
+  pool(2, "pool, 8192 blocks of 16 B", "deep-16", 2_000_000, 0.8),
+  pool(2, "pool, 8192 blocks of 64 B", "deep-64", 2_000_000, 0.8, instructions: 50),
+  pool(2, "pool, 8192 blocks of 256 B", "deep-256", 2_000_000, 0.8),
+  pool(3, "pool, 8192 blocks of 1 KiB", "deep-1024", 1_000_000, 0.5),
+  pool(3, "pool, 8192 blocks of 4 KiB", "deep-4096", 1_000_000, 0.5),
+  pool(3, "the same, 64 bytes of each written, 1 KiB", "touched-1024", 1_000_000, 0.8),
+  pool(3, "the same, 64 bytes of each written, 4 KiB", "touched-4096", 1_000_000, 0.8),
+  pool(4, "pool, 8192 blocks of 68 B, aligned to 32", "deep-68", 2_000_000, 0.9),
+  pool(5, "pool, 8192 blocks of 4 KiB, freed in random order", "random-4096", 1_000_000, 0.3),
+  pool(7, "pool, two threads, each", "two-threads-64", 2_000_000, 0.2),
+  Row(
+    number: 8, what: "pool, 32 blocks at once, each", ours: .ours("pool-bulk-32", 20_000_000),
+    peer: .peer("dpdk-mempool", "bulk-32", 20_000_000), peerName: "DPDK mempool",
+    goal: .ratio(2.5)),
+  Row(
+    number: 9, what: "one block, a thread's own", ours: pingPong,
+    peer: .peer("dpdk-mempool", "keep-128", 4_000_000), peerName: "DPDK mempool",
+    goal: .ratio(0.8)),
+  Row(
+    number: 10, what: "one block", ours: pingPong,
+    peer: .peer("memory", "malloc-64", 4_000_000), peerName: "glibc malloc", goal: .ratio(0.8)),
+  Row(
+    number: 10, what: "one block", ours: pingPong,
+    peer: .peer("memory", "malloc-64", 4_000_000, preloaded: "libjemalloc.so.2"),
+    peerName: "jemalloc", goal: .ratio(0.8)),
+  Row(
+    number: 10, what: "one block", ours: pingPong,
+    peer: .peer("memory", "malloc-64", 4_000_000, preloaded: "libmimalloc.so.2.0"),
+    peerName: "mimalloc", goal: .ratio(0.8)),
+  Row(
+    number: 10, what: "one block", ours: pingPong,
+    peer: .peer("dpdk-mempool", "rte-malloc-64", 500_000), peerName: "rte_malloc",
+    goal: .ratio(0.08)),
+  addresses(
+    11, "bus addresses, one page", "ping-pong-1", 4_000_000, 0.7, peerName: "Linux IOVA",
+    instructions: 60),
+  addresses(
+    12, "bus addresses, 64 K live, mixed sizes, one replaced", "replace-mixed", 2_000_000, 0.8,
+    peerName: "Linux IOVA", instructions: 80),
+  addresses(
+    13, "bus addresses, 64 pages", "ping-pong-64", 1_000_000, 0.8, peerName: "Linux IOVA tree"),
+  addresses(
+    13, "bus addresses, the first 64 K of a domain", "first-fill", 300_000, 0.5,
+    peerName: "Linux IOVA tree"),
+  addresses(
+    14, "bus addresses without caches, 64 K, random", "tree-random", 300_000, 0.4,
+    peerName: "Linux IOVA tree"),
+  addresses(
+    15, "bus addresses, two threads, each", "two-threads-1", 2_000_000, 0.8,
+    peerName: "Linux IOVA"),
+  Row(
+    number: 15, what: "bus addresses, two threads against one",
+    ours: .ours("iova-two-threads-1", 2_000_000), peer: .ours("iova-ping-pong-1", 4_000_000),
+    peerName: "ours, one thread", goal: .ratio(1 / 0.95)),
+  Row(
+    number: 19, what: "direct map + unmap", ours: .ours("direct-1500", 20_000_000),
+    peer: .peer("twins", "direct", 20_000_000), peerName: "C floor", goal: .nanoseconds(2)),
+  bounce("512 B", 512, 1.8),
+  bounce("4 KiB", 4096, 1.15),
+  bounce("64 KiB", 65536, 1.03),
+]
