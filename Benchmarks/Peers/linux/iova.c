@@ -9,15 +9,15 @@ static unsigned long held[STANDING];
 static struct iova *nodes[STANDING];
 static uint32_t order[STANDING];
 static const int mixed[6] = {1, 2, 4, 8, 16, 32};
-static unsigned long sizes;
-
-static unsigned long size(long i) { return sizes ? sizes : (unsigned long)mixed[i * 7 % 6]; }
+static uint8_t sizes[STANDING];
+static unsigned long pages_each;
 
 static void begin(int pages)
 {
 	static int once;
 	if (!once++) iova_cache_get();
-	sizes = pages;
+	pages_each = pages;
+	for (long i = 0; i < STANDING; i++) sizes[i] = pages ? pages : mixed[i * 7 % 6];
 	memset(&domain, 0, sizeof domain);
 	init_iova_domain(&domain, 4096, 1);
 	iova_domain_init_rcaches(&domain);
@@ -26,7 +26,7 @@ static void begin(int pages)
 
 __attribute__((noinline)) static void ping_pong(long count)
 {
-	unsigned long pages = sizes;
+	unsigned long pages = pages_each;
 	for (long i = 0; i < count; i++) {
 		unsigned long page = alloc_iova_fast(&domain, pages, LIMIT, true);
 		if (!page) abort();
@@ -45,7 +45,7 @@ static void begin_standing(int pages)
 {
 	begin(pages);
 	for (long i = 0; i < STANDING; i++)
-		if (!(held[i] = alloc_iova_fast(&domain, size(i), LIMIT, true))) abort();
+		if (!(held[i] = alloc_iova_fast(&domain, sizes[i], LIMIT, true))) abort();
 }
 
 /* A driver that runs for long: a random one of many live ranges ends, another begins. */
@@ -54,8 +54,8 @@ __attribute__((noinline)) static void replace(long count)
 	for (; count > 0; count -= STANDING)
 		for (long i = 0; i < STANDING; i++) {
 			uint32_t k = order[i];
-			free_iova_fast(&domain, held[k], size(k));
-			held[k] = alloc_iova_fast(&domain, size(k), LIMIT, true);
+			free_iova_fast(&domain, held[k], sizes[k]);
+			held[k] = alloc_iova_fast(&domain, sizes[k], LIMIT, true);
 		}
 }
 

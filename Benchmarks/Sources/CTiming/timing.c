@@ -16,13 +16,6 @@ struct half {
 	double nanoseconds, busy;
 };
 
-static double wall(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
 static void *run(void *argument)
 {
 	struct half *half = argument;
@@ -32,10 +25,10 @@ static void *run(void *argument)
 	pthread_setaffinity_np(pthread_self(), sizeof cores, &cores);
 	half->body(half->context, half->thread, half->count / 100 + 1);
 	pthread_barrier_wait(half->barrier);
-	double wall_begun = wall(), begun = timing_now();
+	double wall_begun = timing_wall(), begun = timing_now();
 	half->body(half->context, half->thread, half->count);
 	half->nanoseconds = timing_now() - begun;
-	half->busy = half->nanoseconds / (wall() - wall_begun);
+	half->busy = half->nanoseconds / (timing_wall() - wall_begun);
 	return NULL;
 }
 

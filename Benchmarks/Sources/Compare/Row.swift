@@ -123,7 +123,7 @@ let rows: [Row] = [
     13, "bus addresses, the first 64 K of a domain", "first-fill", 300_000, 0.5,
     peerName: "Linux IOVA tree"),
   addresses(
-    14, "bus addresses without caches, 64 K, random", "tree-random", 300_000, 0.4,
+    14, "bus addresses without caches, 64 K, random", "tree-random", 1_300_000, 0.4,
     peerName: "Linux IOVA tree"),
   addresses(
     15, "bus addresses, two threads, each", "two-threads-1", 2_000_000, 0.8,

@@ -3,7 +3,7 @@ import DMAMapping
 /// Ranges that stay while one after the other is replaced.
 let standingCount = 65536
 
-private let mixedSizes = [1, 2, 4, 8, 16, 32]
+private let mixedSizes: [UInt8] = [1, 2, 4, 8, 16, 32]
 
 /// The last address of a 48-bit device.
 private let lastAddress: UInt64 = 1 << 48 - 1
@@ -12,11 +12,11 @@ private let lastAddress: UInt64 = 1 << 48 - 1
 final class Space {
   let addresses: IOVASpace
   let held = UnsafeMutablePointer<UInt64>.allocate(capacity: standingCount)
-  let sizes = UnsafeMutablePointer<Int>.allocate(capacity: standingCount)
+  let sizes = UnsafeMutablePointer<UInt8>.allocate(capacity: standingCount)
   let order = shuffled(standingCount, seed: 4242)
 
   /// - Parameter size: pages of every range; nil for sizes of 1 to 32.
-  init(size: Int? = 1, isCaching: Bool = true) {
+  init(size: UInt8? = 1, isCaching: Bool = true) {
     addresses = IOVASpace(last: lastAddress, isCaching: isCaching)
     for index in 0..<standingCount {
       sizes[index] = size ?? mixedSizes[index * 7 % mixedSizes.count]
@@ -33,7 +33,7 @@ final class Space {
 @inline(never)
 func allocateAll(_ space: Space) {
   for index in 0..<standingCount {
-    guard let address = space.addresses.allocate(pageCount: space.sizes[index]) else {
+    guard let address = space.addresses.allocate(pageCount: Int(space.sizes[index])) else {
       fail("no addresses left")
     }
     space.held[index] = address
@@ -43,7 +43,7 @@ func allocateAll(_ space: Space) {
 @inline(never)
 func freeAllBackwards(_ space: Space) {
   for index in stride(from: standingCount - 1, through: 0, by: -1) {
-    space.addresses.free(space.held[index], pageCount: space.sizes[index])
+    space.addresses.free(space.held[index], pageCount: Int(space.sizes[index]))
   }
 }
 
@@ -51,7 +51,7 @@ func freeAllBackwards(_ space: Space) {
 func freeAllInRandomOrder(_ space: Space) {
   for index in 0..<standingCount {
     let chosen = Int(space.order[index])
-    space.addresses.free(space.held[chosen], pageCount: space.sizes[chosen])
+    space.addresses.free(space.held[chosen], pageCount: Int(space.sizes[chosen]))
   }
 }
 
@@ -59,8 +59,8 @@ func freeAllInRandomOrder(_ space: Space) {
 func replaceAll(_ space: Space) {
   for index in 0..<standingCount {
     let chosen = Int(space.order[index])
-    space.addresses.free(space.held[chosen], pageCount: space.sizes[chosen])
-    guard let address = space.addresses.allocate(pageCount: space.sizes[chosen]) else {
+    space.addresses.free(space.held[chosen], pageCount: Int(space.sizes[chosen]))
+    guard let address = space.addresses.allocate(pageCount: Int(space.sizes[chosen])) else {
       fail("no addresses left")
     }
     space.held[chosen] = address

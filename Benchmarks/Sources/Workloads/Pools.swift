@@ -1,23 +1,25 @@
 import CTiming
 import DMA
-import SimulatedMachine
+
+#if canImport(Glibc)
+  import Glibc
+#endif
 
 /// How many blocks "deep" workloads hold at once, as Linux's own pool test does.
 let poolDepth = 8192
 
 /// A pool that has all its pages, and room to hold its blocks.
 struct HeldPool {
-  let machine: SimulatedMachine
+  let host = HostPlatform()
   let pool: DMAPool
   let blocks = UnsafeMutablePointer<DMAPoolBlock>.allocate(capacity: poolDepth)
   let order = shuffled(poolDepth, seed: 12345)
 
   init(blockSize: Int) throws {
-    machine = try SimulatedMachine()
     let isOdd = blockSize == 68
     pool = try DMAPool(
       name: "measured", blockSize: blockSize, alignment: isOdd ? 32 : blockSize,
-      boundary: isOdd ? 4096 : 0, for: directDevice(machine))
+      boundary: isOdd ? 4096 : 0, for: host.device())
     allocateAll(self)
     freeAll(self)
   }
@@ -47,8 +49,12 @@ func freeAllInRandomOrder(_ held: HeldPool) {
 func allocateAndWriteAll(_ held: HeldPool) {
   for index in 0..<poolDepth {
     do throws(DMAError) {
-      let block = try held.pool.allocate()
-      for offset in 0..<8 { block[offset * 8, as: UInt64.self] = 0x0101_0101_0101_0101 }
+      var block = try held.pool.allocate()
+      var bytes = block.mutableBytes
+      bytes.withUnsafeMutableBytes { bytes in
+        guard let start = bytes.baseAddress else { return }
+        memset(start, 1, 64)
+      }
       (held.blocks + index).initialize(to: block)
     } catch { fail("the pool is empty: \(error)") }
   }
@@ -62,6 +68,18 @@ func allocateAndFree(_ pool: DMAPool, _ count: Int) {
       timing_keep(UnsafeRawPointer(bitPattern: UInt(block.address.rawValue)))
       block.free()
     } catch { fail("the pool is empty: \(error)") }
+  }
+}
+
+/// 32 at a time, as network drivers do.
+@inline(never)
+func allocateAndFreeInBulk(_ pool: DMAPool, _ count: Int) {
+  var batch = DMAPoolBatch(of: pool, capacity: 32)
+  for _ in 0..<(count / 32) {
+    do throws(DMAError) {
+      try batch.allocate(count: 32)
+    } catch { fail("the pool is empty: \(error)") }
+    batch.free(count: 32)
   }
 }
 
@@ -85,7 +103,11 @@ private func deep(
     Workload(name: "pool-ping-pong-64") {
       let held = try HeldPool(blockSize: 64)
       return { allocateAndFree(held.pool, $0) }
-    }
+    },
+    Workload(name: "pool-bulk-32", unit: 32) {
+      let held = try HeldPool(blockSize: 64)
+      return { allocateAndFreeInBulk(held.pool, $0) }
+    },
   ]
   + [16, 64, 256, 1024, 4096, 68].map { deep("deep", $0) }
   + [64, 256, 1024, 4096].map { deep("touched", $0, allocate: allocateAndWriteAll) }

@@ -29,6 +29,15 @@ func usePools(_ seen: inout Expectations, _ machine: SmallMachine) {
       try pool.destroy()
       seen.expect(false)
     } catch { seen.expect(error == .poolBusy(blockCount: 4)) }
+    do {
+      var batch = DMAPoolBatch(of: pool, capacity: 4)
+      try batch.allocate(count: 3)
+      seen.expect(batch.pool === pool && batch.capacity == 4 && batch.count == 3)
+      let last = batch.address(of: 2)
+      seen.expect(batch.withBlock(2) { $0.address == last })
+      batch.append(batch.removeLast())
+      batch.free(count: 2)
+    }
     filled.free()
     zeroed.free()
     waited.free()

@@ -21,12 +21,21 @@ public struct DMAPoolBlock: ~Copyable {
   /// Gives the block back; the same as its end, but observers hear of the place.
   ///
   /// Any context; never waits.
+  @inlinable
+  @inline(__always)
   public consuming func free(file: StaticString = #fileID, line: UInt32 = #line) {
     // SAFETY: the block is this value's, which ends here without its deinit.
     if unsafe !PoolCore.putCached(core, record) {
       unsafe PoolCore.putSlowly(core, record, CallSite(file, line))
     }
     discard self
+  }
+
+  /// Ends the value, but not the block, which is the caller's now.
+  consuming func keepAllocated() -> UnsafeMutablePointer<PoolRecord> {
+    let record = unsafe record
+    discard self
+    return unsafe record
   }
 
   /// What the device is told of the block's first byte.

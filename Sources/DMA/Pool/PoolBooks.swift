@@ -45,6 +45,16 @@ struct PoolBooks: ~Copyable {
     freeCount += 1
   }
 
+  /// Pushes many, which must not be there.
+  mutating func push(
+    _ records: UnsafeMutablePointer<UnsafeMutablePointer<PoolRecord>>, count: Int
+  ) {
+    precondition(count <= freeCapacity - freeCount, "a block was freed twice")
+    // SAFETY: as above.
+    unsafe (free + freeCount).initialize(from: records, count: count)
+    freeCount += count
+  }
+
   mutating func pop() -> UnsafeMutablePointer<PoolRecord>? {
     guard freeCount > 0 else { return nil }
     freeCount -= 1
@@ -67,8 +77,8 @@ extension PoolCore {
     let books = UnsafeMutablePointer<PoolBooks>.allocate(capacity: 1)
     unsafe books.initialize(to: PoolBooks(name: Array(name.utf8.prefix(31))))
     let core = UnsafeMutablePointer<PoolCore>.allocate(capacity: 1)
-    // A thread keeps at most 64 KiB of large blocks for itself.
-    let capacity = max(2, min(64, 65536 / geometry.blockByteCount))
+    // A thread keeps at most 256 KiB of large blocks for itself.
+    let capacity = max(2, min(64, 262_144 / geometry.blockByteCount))
     // SAFETY: the device's core lives while its books are used; the new core joins its list.
     unsafe device.pointee.books.pointee.lock.withLock {
       unsafe device.pointee.books.pointee.poolCount += 1

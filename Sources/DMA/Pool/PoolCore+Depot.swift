@@ -75,7 +75,7 @@ extension PoolCore {
       if let magazine = unsafe ownMagazine(core) {
         let half = unsafe core.pointee.magazineCapacity / 2
         if unsafe magazine.pointee.count == core.pointee.magazineCapacity {
-          for index in 0..<half { unsafe books.pointee.push(PoolMagazine.blocks(magazine)[index]) }
+          unsafe books.pointee.push(PoolMagazine.blocks(magazine), count: half)
           unsafe magazine.pointee.count -= half
           unsafe PoolMagazine.blocks(magazine).update(
             from: PoolMagazine.blocks(magazine) + half, count: magazine.pointee.count)

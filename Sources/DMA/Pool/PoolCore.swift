@@ -101,6 +101,38 @@ struct PoolMagazine: ~Copyable {
 }
 
 extension PoolCore {
+  /// The calling thread's magazine, now its alone; nil when this pool or its device needs more
+  /// done.
+  ///
+  /// - Parameter unusual: the device's flags that mean so.
+  @inlinable
+  @inline(__always)
+  static func enterMagazine(
+    _ core: UnsafeMutablePointer<PoolCore>, _ unusual: UInt32
+  ) -> UnsafeMutablePointer<PoolMagazine>? {
+    // SAFETY: the pool, which the caller has, keeps core and magazines; a slot is below the table's
+    // size. Only the thread that has the slot gets past `isBusy` (see PoolMagazine).
+    guard unsafe core.pointee.device.pointee.flags & unusual == 0,
+      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot_claimed())]
+    else { return nil }
+    // Relaxed, and a fence that costs nothing: whoever stops magazines pays for both. Without such
+    // a fence there are no magazines.
+    unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
+    dma_fence_light_free()
+    // Acquiring: what was done to a stopped magazine is seen once the mode is plain again.
+    guard unsafe core.pointee.mode.load(ordering: .acquiring) == 0 else {
+      unsafe leaveMagazine(magazine)
+      return nil
+    }
+    return unsafe magazine
+  }
+
+  @inlinable
+  @inline(__always)
+  static func leaveMagazine(_ magazine: UnsafeMutablePointer<PoolMagazine>) {
+    unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
+  }
+
   /// Takes a block from the calling thread's magazine.
   ///
   /// - Returns: nil when it is empty, or when this pool or its device needs more done.
@@ -109,26 +141,18 @@ extension PoolCore {
   static func takeCached(
     _ core: UnsafeMutablePointer<PoolCore>
   ) -> UnsafeMutablePointer<PoolRecord>? {
-    // SAFETY: the pool, which the caller has, keeps core and magazines; a slot is below the table's
-    // size. Only the thread that has the slot gets past `isBusy` (see PoolMagazine).
-    guard unsafe core.pointee.device.pointee.flags & DMADeviceCore.Flags.notPlain == 0,
-      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot_claimed())]
-    else { return nil }
-    // Relaxed, and a fence that costs nothing: whoever stops magazines pays for both. Without such
-    // a fence there are no magazines.
-    unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
-    dma_fence_light_free()
-    // Acquiring: what was done to a stopped magazine is seen once the mode is plain again.
-    guard unsafe core.pointee.mode.load(ordering: .acquiring) == 0,
-      unsafe magazine.pointee.count > 0
-    else {
-      unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
+    guard let magazine = unsafe enterMagazine(core, DMADeviceCore.Flags.notPlain) else {
       return nil
     }
+    // SAFETY: inside, the magazine is this thread's; entries below its count are set.
     let count = unsafe magazine.pointee.count
+    guard count > 0 else {
+      unsafe leaveMagazine(magazine)
+      return nil
+    }
     let record = unsafe PoolMagazine.blocks(magazine)[count &- 1]
     unsafe magazine.pointee.count = count &- 1
-    unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
+    unsafe leaveMagazine(magazine)
     return unsafe record
   }
 
@@ -138,23 +162,19 @@ extension PoolCore {
   static func putCached(
     _ core: UnsafeMutablePointer<PoolCore>, _ record: UnsafeMutablePointer<PoolRecord>
   ) -> Bool {
-    // SAFETY: as above; the block itself keeps the core until it is back, and releasing the
-    // magazine is the last access to it.
-    guard unsafe core.pointee.device.pointee.flags & DMADeviceCore.Flags.observed == 0,
-      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot_claimed())]
-    else { return false }
-    unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
-    dma_fence_light_free()
-    guard unsafe core.pointee.mode.load(ordering: .acquiring) == 0,
-      unsafe magazine.pointee.count < core.pointee.magazineCapacity
-    else {
-      unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
+    // SAFETY: the block itself keeps the core until it is back, and leaving the magazine is the last
+    // access to it.
+    guard let magazine = unsafe enterMagazine(core, DMADeviceCore.Flags.observed) else {
       return false
     }
     let count = unsafe magazine.pointee.count
+    guard unsafe count < core.pointee.magazineCapacity else {
+      unsafe leaveMagazine(magazine)
+      return false
+    }
     unsafe PoolMagazine.blocks(magazine)[count] = record
     unsafe magazine.pointee.count = count &+ 1
-    unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
+    unsafe leaveMagazine(magazine)
     return true
   }
 

@@ -16,7 +16,7 @@ struct FlushQueue: ~Copyable {
 
   @safe
   private struct Slot: ~Copyable {
-    let gate = SlotGate()
+    let gate: SlotGate
     /// Inside of the gate.
     var count = 0
     var ranges: UnsafeMutablePointer<Range>? = nil
@@ -35,7 +35,7 @@ struct FlushQueue: ~Copyable {
       byteCount: Self.slotByteCount * SlotGate.count, alignment: 128)
     for index in 0..<SlotGate.count {
       unsafe (slots + index * Self.slotByteCount).bindMemory(to: Slot.self, capacity: 1)
-        .initialize(to: Slot())
+        .initialize(to: Slot(gate: SlotGate(slot: index)))
     }
   }
 
@@ -53,10 +53,33 @@ struct FlushQueue: ~Copyable {
   /// Queues a range whose entries are cleared.
   @inline(__always)
   func push(_ first: UInt64, _ count: UInt64, _ domain: UnsafeMutablePointer<DomainState>) {
+    let slot = unsafe slot(SlotGate.claimedSlot)
+    if unsafe slot.pointee.gate.enterPlainly() {
+      // SAFETY: inside of the gate the slot is this thread's; a queue with entries has its room.
+      let queued = unsafe slot.pointee.count
+      // The first four of a queue and every 16th look at the clock, which may cost more than the
+      // rest: often while little happens, then seldom.
+      if queued & 15 != 0 && queued > 3, queued < Self.capacity,
+        let ranges = unsafe slot.pointee.ranges
+      {
+        unsafe ranges[queued] = Range(first: first, count: count)
+        unsafe slot.pointee.count = queued &+ 1
+        unsafe slot.pointee.gate.leavePlainly()
+        return
+      }
+      unsafe slot.pointee.gate.leavePlainly()
+    }
+    unsafe pushSlowly(first, count, domain)
+  }
+
+  @inline(never)
+  private func pushSlowly(
+    _ first: UInt64, _ count: UInt64, _ domain: UnsafeMutablePointer<DomainState>
+  ) {
     let index = SlotGate.currentSlot
     let slot = unsafe slot(index)
     unsafe slot.pointee.gate.enter(slot: index)
-    // SAFETY: inside of the gate the slot is this thread's.
+    // SAFETY: as above.
     var queued = unsafe slot.pointee.count
     if unsafe slot.pointee.ranges == nil || queued == Self.capacity {
       unsafe makeRoom(slot, domain)
@@ -67,7 +90,6 @@ struct FlushQueue: ~Copyable {
     }
     unsafe slot.pointee.count = queued &+ 1
     unsafe slot.pointee.gate.leave(slot: index)
-    // Reading the clock may cost more than the rest: often while little happens, then seldom.
     if queued < 4 || queued & 15 == 0 { unsafe lookAtClock(domain) }
   }
 

@@ -8,44 +8,74 @@ internal import Synchronization
 /// state, rarely, stops all gates of a set first: raises the flags, makes every thread fence
 /// (`dma_fence_heavy`), and waits until nobody is inside. Slot 0 is shared and takes a lock.
 ///
+/// `enterPlainly` and `leavePlainly` are all that a hot path holds: they leave everything unusual to
+/// `enter` and `leave`.
+///
 /// The inside must not wait, and must not enter a gate of the same set again.
 struct SlotGate: ~Copyable {
   private let isInside = Atomic<Bool>(false)
-  private let isStopped = Atomic<Bool>(false)
+  /// Why the plain way in is closed; 0 while it is open.
+  private let closed: Atomic<UInt8>
   private let shared = RawSpinLock()
+
+  /// Somebody looks into all of the set.
+  private static var stopped: UInt8 { 1 }
+  /// The slot is shared, or a light fence is not free, or its user wants it so.
+  private static var plainNever: UInt8 { 2 }
+
+  /// - Parameter isPlain: whether the plain way in may ever be open.
+  init(slot: Int, isPlain: Bool = true) {
+    // The first claim of a slot decides what fences cost.
+    _ = dma_thread_slot()
+    let isOpen = isPlain && slot != 0 && dma_fence_light_is_free() != 0
+    closed = Atomic(isOpen ? 0 : Self.plainNever)
+  }
 
   /// How many slots there are.
   static var count: Int { Int(DMA_THREAD_SLOT_COUNT) }
 
-  /// The calling thread's slot.
+  /// The calling thread's slot, which it claims if it has none yet.
   @inline(__always)
   static var currentSlot: Int { Int(dma_thread_slot()) }
 
-  /// Takes the state for the calling thread, whose slot this is.
+  /// The calling thread's slot, or 0 while it has none.
   @inline(__always)
-  func enter(slot: Int) {
-    if slot == 0 { shared.lock() }
-    // Relaxed, then a fence: whoever stops the gate either sees this store or is seen below.
+  static var claimedSlot: Int { Int(dma_thread_slot_claimed()) }
+
+  /// Takes the state for the calling thread, whose slot this is, if that takes nothing special.
+  @inline(__always)
+  func enterPlainly() -> Bool {
+    // Relaxed, then a fence that costs nothing: whoever stops the gate pays for both.
     isInside.store(true, ordering: .relaxed)
-    dma_fence_light()
+    dma_fence_light_free()
     // Acquiring: what was done while the gate was stopped is seen.
-    if isStopped.load(ordering: .acquiring) { enterAgain() }
+    if closed.load(ordering: .acquiring) == 0 { return true }
+    isInside.store(false, ordering: .releasing)
+    return false
   }
 
-  @inline(never)
-  private func enterAgain() {
-    repeat {
-      isInside.store(false, ordering: .releasing)
-      while isStopped.load(ordering: .relaxed) { dma_cpu_relax() }
+  /// Gives back what was entered plainly.
+  @inline(__always)
+  func leavePlainly() {
+    // Releasing: what was done inside is seen by whoever stops the gate.
+    isInside.store(false, ordering: .releasing)
+  }
+
+  /// Takes the state for the calling thread, whose slot this is.
+  func enter(slot: Int) {
+    if slot == 0 { shared.lock() }
+    while true {
+      // Relaxed, then a fence: whoever stops the gate either sees this store or is seen below.
       isInside.store(true, ordering: .relaxed)
       dma_fence_light()
-    } while isStopped.load(ordering: .acquiring)
+      if closed.load(ordering: .acquiring) & Self.stopped == 0 { return }
+      isInside.store(false, ordering: .releasing)
+      while closed.load(ordering: .relaxed) & Self.stopped != 0 { dma_cpu_relax() }
+    }
   }
 
   /// Gives the state back.
-  @inline(__always)
   func leave(slot: Int) {
-    // Releasing: what was done inside is seen by whoever stops the gate.
     isInside.store(false, ordering: .releasing)
     if slot == 0 { shared.unlock() }
   }
@@ -53,7 +83,7 @@ struct SlotGate: ~Copyable {
   /// First step of stopping a set: no owner gets in any more once the heavy fence is done.
   ///
   /// One at a time, and not from inside of a gate of the set.
-  func raise() { isStopped.store(true, ordering: .relaxed) }
+  func raise() { closed.store(closed.load(ordering: .relaxed) | Self.stopped, ordering: .relaxed) }
 
   /// Second step, after `dma_fence_heavy`: waits until nobody is inside.
   func waitUntilLeft() {
@@ -61,5 +91,7 @@ struct SlotGate: ~Copyable {
   }
 
   /// Lets the owner in again.
-  func lower() { isStopped.store(false, ordering: .releasing) }
+  func lower() {
+    closed.store(closed.load(ordering: .relaxed) & ~Self.stopped, ordering: .releasing)
+  }
 }

@@ -14,6 +14,14 @@ static inline double timing_now(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
+/* Nanoseconds of real time. */
+static inline double timing_wall(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
 /* The optimiser must believe that the pointer, and all of memory, is used here. */
 static inline void timing_keep(const void *pointer) { __asm__ volatile("" : : "g"(pointer) : "memory"); }
 

@@ -1,18 +1,28 @@
-/// A stack of up to 127 first pages of free runs of one size; 1 KiB.
+/// A stack of first pages of free runs of one size, up to 127 of them; 1 KiB.
+///
+/// Word 0 is the index of the top. The word below the lowest page is `bottom`, which is beyond every
+/// space: that one is read when the stack is empty, and never fits. Of runs above 32 pages a stack
+/// holds few, because what threads keep is missing elsewhere: its lowest page lies high up, so that
+/// all stacks are full at the same index.
 @safe
 struct IOVAMagazine: BitwiseCopyable {
-  /// The count, then the pages.
   private let words: UnsafeMutablePointer<UInt64>
 
+  /// How many runs of up to 32 pages there is room for.
   static var capacity: Int { 127 }
-  /// Runs of 1, 2, 4 ...
-  ///
-  /// 32 pages are cached.
-  static var orderCount: Int { 6 }
+  private static var lastIndex: Int { capacity + 1 }
+  private static var bottom: UInt64 { 1 << 62 }
+  /// How many sizes are cached: 1, 2, 4 and so on up to 512 pages.
+  static var orderCount: Int { 10 }
+  /// The orders that Linux caches too, with all the room there is.
+  static var plentifulOrderCount: Int { 6 }
 
-  static func make() -> IOVAMagazine {
-    let words = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity + 1)
-    unsafe words[0] = 0
+  /// An empty one.
+  static func make(order: Int) -> IOVAMagazine {
+    let words = UnsafeMutablePointer<UInt64>.allocate(capacity: lastIndex + 1)
+    let lowest = lastIndex - (order < plentifulOrderCount ? capacity : 8)
+    unsafe words[lowest] = bottom
+    unsafe words[0] = UInt64(lowest)
     return unsafe IOVAMagazine(words: words)
   }
 
@@ -31,66 +41,82 @@ struct IOVAMagazine: BitwiseCopyable {
   func free() { unsafe words.deallocate() }
 
   @inline(__always)
-  var count: Int { Int(truncatingIfNeeded: unsafe words[0]) }
+  private var top: Int { Int(truncatingIfNeeded: unsafe words[0]) }
 
-  /// Takes a page that is at most `last`: nearly always the top one.
+  // SAFETY: the top is an index of one of the words.
+  var isEmpty: Bool { unsafe words[top] == Self.bottom }
+
+  /// Takes the top run when its `count` pages end at or below page `end`; 0 when they do not, and
+  /// when there is none.
   @inline(__always)
-  func pop(last: UInt64) -> UInt64? {
-    let count = count
-    // SAFETY: pages 1 to count are set.
-    guard count > 0 else { return nil }
-    let page = unsafe words[count]
-    guard page <= last else { return popBelow(last) }
-    unsafe words[0] = UInt64(truncatingIfNeeded: count &- 1)
+  func popTop(_ count: UInt64, below end: UInt64) -> UInt64 {
+    let top = top
+    // SAFETY: as above.
+    let page = unsafe words[top]
+    guard page &+ count <= end else { return 0 }
+    unsafe words[0] = UInt64(truncatingIfNeeded: top &- 1)
     return page
   }
 
-  @inline(never)
-  private func popBelow(_ last: UInt64) -> UInt64? {
-    let count = count
-    var index = count
-    while index > 0 {
+  /// The same for any of the runs, the upper ones first.
+  func pop(_ count: UInt64, below end: UInt64) -> UInt64 {
+    let top = top
+    var index = top
+    while true {
+      // SAFETY: the loop ends at the word below the lowest page at the latest.
       let page = unsafe words[index]
-      if page <= last {
-        unsafe words[index] = words[count]
-        unsafe words[0] = UInt64(count - 1)
+      if page == Self.bottom { return 0 }
+      if page + count <= end {
+        unsafe words[index] = words[top]
+        unsafe words[0] = UInt64(top - 1)
         return page
       }
       index -= 1
     }
-    return nil
   }
 
   /// Puts a page on top; false when there is no room.
   @inline(__always)
   func push(_ page: UInt64) -> Bool {
-    let count = count
-    guard count < Self.capacity else { return false }
-    // SAFETY: at most the last of the 128 words.
-    unsafe words[count &+ 1] = page
-    unsafe words[0] = UInt64(truncatingIfNeeded: count &+ 1)
+    let top = top
+    guard top < Self.lastIndex else { return false }
+    // SAFETY: at most the last of the words.
+    unsafe words[top &+ 1] = page
+    unsafe words[0] = UInt64(truncatingIfNeeded: top &+ 1)
     return true
   }
 }
 
-/// What stands behind all threads' magazines: for each order up to 32 full ones.
+/// What stands behind all threads' magazines: full ones, of each order so many that they hold at
+/// most 65,536 pages but at least 32 of them, and 2 of runs above 32 pages.
 ///
 /// One empty magazine is kept for each order as well, so that threads which only map and threads
 /// which only unmap exchange them without allocating.
 @safe
 struct IOVADepot: ~Copyable {
+  /// The addresses of full ones, order after order.
   private let full: UnsafeMutablePointer<UInt>
   private let counts: UnsafeMutablePointer<Int>
   private let spare: UnsafeMutablePointer<UInt>
 
-  static var capacity: Int { 32 }
+  /// How many of an order fit.
+  static func capacity(order: Int) -> Int {
+    order < IOVAMagazine.plentifulOrderCount ? max(32, 512 >> order) : 2
+  }
+
+  /// Where an order's begin in `full`.
+  private static func start(order: Int) -> Int {
+    var sum = 0
+    for lower in 0..<order { sum += capacity(order: lower) }
+    return sum
+  }
 
   init() {
     let orders = IOVAMagazine.orderCount
-    unsafe full = .allocate(capacity: orders * Self.capacity)
+    unsafe full = .allocate(capacity: Self.start(order: orders))
     unsafe counts = .allocate(capacity: orders)
     unsafe spare = .allocate(capacity: orders)
-    unsafe full.initialize(repeating: 0, count: orders * Self.capacity)
+    unsafe full.initialize(repeating: 0, count: Self.start(order: orders))
     unsafe counts.initialize(repeating: 0, count: orders)
     unsafe spare.initialize(repeating: 0, count: orders)
   }
@@ -98,7 +124,7 @@ struct IOVADepot: ~Copyable {
   deinit {
     for order in 0..<IOVAMagazine.orderCount {
       for index in unsafe 0..<counts[order] {
-        unsafe IOVAMagazine(rawValue: full[order * Self.capacity + index])?.free()
+        unsafe IOVAMagazine(rawValue: full[Self.start(order: order) + index])?.free()
       }
       unsafe IOVAMagazine(rawValue: spare[order])?.free()
     }
@@ -128,11 +154,11 @@ struct IOVADepot: ~Copyable {
       empty = kept
       unsafe spare[order] = 0
     } else {
-      empty = .make()
+      empty = .make(order: order)
     }
     let count = unsafe counts[order]
-    guard count < Self.capacity else { return (empty, magazine) }
-    unsafe full[order * Self.capacity + count] = magazine.rawValue
+    guard count < Self.capacity(order: order) else { return (empty, magazine) }
+    unsafe full[Self.start(order: order) + count] = magazine.rawValue
     unsafe counts[order] = count + 1
     return (empty, nil)
   }
@@ -141,6 +167,6 @@ struct IOVADepot: ~Copyable {
     let count = unsafe counts[order]
     guard count > 0 else { return nil }
     unsafe counts[order] = count - 1
-    return unsafe IOVAMagazine(rawValue: full[order * Self.capacity + count - 1])
+    return unsafe IOVAMagazine(rawValue: full[Self.start(order: order) + count - 1])
   }
 }

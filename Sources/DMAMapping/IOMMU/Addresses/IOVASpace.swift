@@ -7,14 +7,15 @@ internal import Synchronization
 /// Top-down and naturally aligned: a run begins at a multiple of the next power of two of its
 /// length. Runs below 32 pages are rounded up to a power of two, so that all of one size are
 /// interchangeable; longer ones stay as long as asked for. Page 0 is never given out. Each thread
-/// keeps runs of up to 32 pages in caches of its own (two magazines of 127 for each size), behind
-/// them stands a depot, behind that a tree; when that is exhausted, all caches are emptied and the
-/// tree is asked once more. Any thread, any context; never waits. The source of the rules is
-/// Linux's IOVA allocator.
+/// keeps freed runs in caches of its own, two magazines for each size: runs of up to 32 pages, and,
+/// fewer of them, those of 64 to 512 pages whose length is a power of two (2 MiB is what large
+/// buffers come in). Behind them stands a depot, behind that a tree; when that is exhausted, all
+/// caches are emptied and the tree is asked once more. Any thread, any context; never waits. The
+/// source of the rules is Linux's IOVA allocator, which caches up to 32 pages.
 @safe
 public struct IOVASpace: ~Copyable {
   let state: UnsafeMutablePointer<State>
-  /// Per thread slot: its gate, and 64 bytes on its magazines, two for each order.
+  /// Per thread slot: its gate, and 32 bytes on its magazines, two for each order.
   private let slots: UnsafeMutableRawPointer
 
   struct State: ~Copyable {
@@ -30,6 +31,7 @@ public struct IOVASpace: ~Copyable {
   }
 
   private static var slotByteCount: Int { 192 }
+  private static var magazinesAt: Int { 32 }
 
   /// A space of the addresses from 4096 to `last`.
   ///
@@ -48,7 +50,7 @@ public struct IOVASpace: ~Copyable {
       as: UInt8.self, repeating: 0, count: Self.slotByteCount * SlotGate.count)
     for slot in 0..<SlotGate.count {
       unsafe (slots + slot * Self.slotByteCount).bindMemory(to: SlotGate.self, capacity: 1)
-        .initialize(to: SlotGate())
+        .initialize(to: SlotGate(slot: slot, isPlain: isCaching))
     }
     unsafe self.state = state
     unsafe self.slots = slots
@@ -75,9 +77,13 @@ public struct IOVASpace: ~Copyable {
 
   @inline(__always)
   private func magazines(_ slot: Int) -> UnsafeMutablePointer<UInt> {
-    // SAFETY: twelve words of zeroes or magazines' addresses.
-    unsafe (slots + slot &* Self.slotByteCount + 64).assumingMemoryBound(to: UInt.self)
+    // SAFETY: twenty words of zeroes or magazines' addresses.
+    unsafe (slots + slot &* Self.slotByteCount + Self.magazinesAt).assumingMemoryBound(
+      to: UInt.self)
   }
+
+  /// One past the last page that any space has.
+  static var endOfAll: UInt64 { 1 << 52 }
 
   // MARK: Pages
 
@@ -87,104 +93,125 @@ public struct IOVASpace: ~Copyable {
     count < 32 ? 1 &<< UInt64(truncatingIfNeeded: PageBits.order(holding: count)) : count
   }
 
+  /// The order of runs that are cached for `count` pages; `IOVAMagazine.orderCount` when none is.
+  @inline(__always)
+  private static func cachedOrder(_ count: UInt64) -> Int {
+    // The usual case without counting bits.
+    if count == 1 { return 0 }
+    let order = PageBits.order(holding: count)
+    return count <= 32 || count & (count &- 1) == 0 ? order : IOVAMagazine.orderCount
+  }
+
   /// Takes `count` pages below page `bound`; 0 when there are none.
   @inline(__always)
   func takePages(_ count: UInt64, below bound: UInt64) -> UInt64 {
-    let order = PageBits.order(holding: count)
-    guard order < IOVAMagazine.orderCount, bound > 32, unsafe state.pointee.isCaching else {
-      return takeFromTree(Self.roundedCount(count), below: bound)
-    }
-    let slot = SlotGate.currentSlot
+    let order = Self.cachedOrder(count)
+    let slot = SlotGate.claimedSlot
     let gate = unsafe gate(slot)
-    unsafe gate.pointee.enter(slot: slot)
-    // SAFETY: inside of the gate the slot's magazines are this thread's.
-    if let loaded = unsafe IOVAMagazine(rawValue: magazines(slot)[2 &* order]),
-      let page = loaded.pop(last: bound &- 1 &<< UInt64(truncatingIfNeeded: order))
-    {
-      unsafe gate.pointee.leave(slot: slot)
-      return page
+    if order < IOVAMagazine.orderCount, unsafe gate.pointee.enterPlainly() {
+      // SAFETY: inside of the gate the slot's magazines are this thread's.
+      let loaded = unsafe IOVAMagazine(rawValue: magazines(slot)[2 &* order])
+      let page = loaded?.popTop(count, below: bound) ?? 0
+      unsafe gate.pointee.leavePlainly()
+      if page != 0 { return page }
     }
-    return takeSlowly(order, slot: slot, below: bound)
+    return takeUncached(count, below: bound)
   }
 
   /// Gives pages back.
   @inline(__always)
   func givePages(_ first: UInt64, _ count: UInt64) {
-    let order = PageBits.order(holding: count)
+    let order = Self.cachedOrder(count)
+    let slot = SlotGate.claimedSlot
+    let gate = unsafe gate(slot)
+    if order < IOVAMagazine.orderCount, unsafe gate.pointee.enterPlainly() {
+      // SAFETY: as in takePages.
+      let loaded = unsafe IOVAMagazine(rawValue: magazines(slot)[2 &* order])
+      let isKept = loaded?.push(first) ?? false
+      unsafe gate.pointee.leavePlainly()
+      if isKept { return }
+    }
+    giveUncached(first, count)
+  }
+
+  /// What the loaded magazine does not do.
+  @inline(never)
+  private func takeUncached(_ count: UInt64, below bound: UInt64) -> UInt64 {
+    let order = Self.cachedOrder(count)
+    if order < IOVAMagazine.orderCount, unsafe state.pointee.isCaching {
+      let slot = SlotGate.currentSlot
+      unsafe gate(slot).pointee.enter(slot: slot)
+      let page = takeCached(count, order, slot: slot, below: bound)
+      unsafe gate(slot).pointee.leave(slot: slot)
+      if page != 0 { return page }
+    }
+    return takeFromTree(Self.roundedCount(count), below: bound)
+  }
+
+  /// Inside of the gate.
+  private func takeCached(
+    _ count: UInt64, _ order: Int, slot: Int, below bound: UInt64
+  ) -> UInt64 {
+    let pair = unsafe magazines(slot) + 2 * order
+    // SAFETY: inside of the gate; the pair belongs to one order.
+    guard let loaded = unsafe IOVAMagazine(rawValue: pair[0]),
+      let previous = unsafe IOVAMagazine(rawValue: pair[1])
+    else { return 0 }
+    if !loaded.isEmpty { return loaded.pop(count, below: bound) }
+    if !previous.isEmpty {
+      unsafe (pair[0], pair[1]) = (pair[1], pair[0])
+      return previous.pop(count, below: bound)
+    }
+    guard
+      let full = unsafe state.pointee.depotLock.withLock({
+        unsafe state.pointee.depot.exchange(empty: loaded, order: order)
+      })
+    else { return 0 }
+    unsafe pair[0] = full.rawValue
+    return full.pop(count, below: bound)
+  }
+
+  @inline(never)
+  private func giveUncached(_ first: UInt64, _ count: UInt64) {
+    let order = Self.cachedOrder(count)
     guard order < IOVAMagazine.orderCount, unsafe state.pointee.isCaching else {
       return giveToTree(first, Self.roundedCount(count))
     }
     let slot = SlotGate.currentSlot
-    let gate = unsafe gate(slot)
-    unsafe gate.pointee.enter(slot: slot)
-    // SAFETY: as in takePages.
-    if let loaded = unsafe IOVAMagazine(rawValue: magazines(slot)[2 &* order]),
-      loaded.push(first)
-    {
-      unsafe gate.pointee.leave(slot: slot)
-      return
-    }
-    giveSlowly(first, order, slot: slot)
-  }
-
-  /// Inside of the gate, which it leaves.
-  @inline(never)
-  private func takeSlowly(_ order: Int, slot: Int, below bound: UInt64) -> UInt64 {
-    let count: UInt64 = 1 &<< UInt64(truncatingIfNeeded: order)
-    let pair = unsafe magazines(slot) + 2 * order
-    // SAFETY: inside of the gate; the pair belongs to one order.
-    var page: UInt64? = nil
-    if let loaded = unsafe IOVAMagazine(rawValue: pair[0]), loaded.count == 0,
-      let previous = unsafe IOVAMagazine(rawValue: pair[1])
-    {
-      if previous.count > 0 {
-        unsafe (pair[0], pair[1]) = (pair[1], pair[0])
-        page = previous.pop(last: bound &- count)
-      } else if let full = unsafe state.pointee.depotLock.withLock({
-        unsafe state.pointee.depot.exchange(empty: loaded, order: order)
-      }) {
-        unsafe pair[0] = full.rawValue
-        page = full.pop(last: bound &- count)
-      }
-    }
-    unsafe gate(slot).pointee.leave(slot: slot)
-    return page ?? takeFromTree(count, below: bound)
-  }
-
-  /// Inside of the gate, which it leaves.
-  @inline(never)
-  private func giveSlowly(_ first: UInt64, _ order: Int, slot: Int) {
-    let pair = unsafe magazines(slot) + 2 * order
-    // SAFETY: inside of the gate; the pair belongs to one order. Magazines are made at the first
-    // use of their slot and order only.
-    if unsafe pair[0] == 0 {
-      unsafe pair[0] = IOVAMagazine.make().rawValue
-      unsafe pair[1] = IOVAMagazine.make().rawValue
-    }
-    var overflow: IOVAMagazine? = nil
-    guard let loaded = unsafe IOVAMagazine(rawValue: pair[0]),
-      let previous = unsafe IOVAMagazine(rawValue: pair[1])
-    else { preconditionFailure("magazines come in pairs") }
-    if loaded.push(first) {
-      unsafe gate(slot).pointee.leave(slot: slot)
-      return
-    }
-    if previous.count < IOVAMagazine.capacity {
-      unsafe (pair[0], pair[1]) = (pair[1], pair[0])
-      _ = previous.push(first)
-    } else {
-      // Both are full: the loaded one goes to the depot, or back into the tree.
-      let (fresh, left) = unsafe state.pointee.depotLock.withLock {
-        unsafe state.pointee.depot.exchange(full: loaded, order: order)
-      }
-      _ = fresh.push(first)
-      unsafe pair[0] = fresh.rawValue
-      overflow = left
-    }
+    unsafe gate(slot).pointee.enter(slot: slot)
+    let overflow = giveCached(first, order, slot: slot)
     unsafe gate(slot).pointee.leave(slot: slot)
     guard let overflow else { return }
     empty(overflow, order)
     overflow.free()
+  }
+
+  /// Inside of the gate.
+  ///
+  /// - Returns: a full magazine for which there was no room anywhere.
+  private func giveCached(_ first: UInt64, _ order: Int, slot: Int) -> IOVAMagazine? {
+    let pair = unsafe magazines(slot) + 2 * order
+    // SAFETY: inside of the gate; the pair belongs to one order. Magazines are made at the first
+    // use of their slot and order only.
+    if unsafe pair[0] == 0 {
+      unsafe pair[0] = IOVAMagazine.make(order: order).rawValue
+      unsafe pair[1] = IOVAMagazine.make(order: order).rawValue
+    }
+    guard let loaded = unsafe IOVAMagazine(rawValue: pair[0]),
+      let previous = unsafe IOVAMagazine(rawValue: pair[1])
+    else { preconditionFailure("magazines come in pairs") }
+    if loaded.push(first) { return nil }
+    if previous.push(first) {
+      unsafe (pair[0], pair[1]) = (pair[1], pair[0])
+      return nil
+    }
+    // Both are full: the loaded one goes to the depot, or back into the tree.
+    let (fresh, overflow) = unsafe state.pointee.depotLock.withLock {
+      unsafe state.pointee.depot.exchange(full: loaded, order: order)
+    }
+    _ = fresh.push(first)
+    unsafe pair[0] = fresh.rawValue
+    return overflow
   }
 
   // MARK: The tree
@@ -208,7 +235,7 @@ public struct IOVASpace: ~Copyable {
 
   private func empty(_ magazine: IOVAMagazine, _ order: Int) {
     unsafe state.pointee.lock.withLock {
-      while let page = magazine.pop(last: .max) {
+      while case let page = magazine.popTop(1, below: IOVASpace.endOfAll), page != 0 {
         unsafe state.pointee.tree.free(page, 1 << UInt64(order))
       }
     }
@@ -247,10 +274,19 @@ public struct IOVASpace: ~Copyable {
 // MARK: For those who use a space of their own.
 
 extension IOVASpace {
+  /// Takes addresses for `pageCount` pages.
+  ///
+  /// - Returns: the first address, or nil when no run is free: a retry can help after a `free`.
+  public func allocate(pageCount: Int) -> UInt64? {
+    guard pageCount > 0 else { return nil }
+    let page = takePages(UInt64(pageCount), below: Self.endOfAll)
+    return page == 0 ? nil : page << 12
+  }
+
   /// Takes addresses for `pageCount` pages that end at or below `last`.
   ///
   /// - Returns: the first address, or nil when no run is free: a retry can help after a `free`.
-  public func allocate(pageCount: Int, last: UInt64 = .max) -> UInt64? {
+  public func allocate(pageCount: Int, last: UInt64) -> UInt64? {
     guard pageCount > 0 else { return nil }
     let page = takePages(UInt64(pageCount), below: Self.end(last: last))
     return page == 0 ? nil : page << 12
