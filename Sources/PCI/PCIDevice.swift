@@ -26,7 +26,7 @@ public final class PCIDevice {
     self.address = address
     self.dma = DMADevice(
       name: address.description, platform: host.platform, mapping: mapping,
-      constraints: constraints)
+      constraints: constraints, requester: UInt16(truncatingIfNeeded: address.packed))
   }
 
   public var vendorID: UInt16 { readConfiguration(at: PCIRegister.vendorID) }

@@ -122,6 +122,7 @@ extension DMADevice {
     count += unsafe DMADeviceCore.releaseLists(core, site)
     unsafe DMADeviceCore.releaseDeferred(core)
     unsafe PoolCore.releaseOrphans(of: core)
+    unsafe core.pointee.operations.pointee.detach(UnsafeMutableRawPointer(core))
     var event = DMAEvent(.deviceQuiet, family: .none, device: id)
     event.origin = .callSite(site)
     unsafe DMADeviceCore.deliver(core, event)

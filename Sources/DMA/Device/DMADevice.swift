@@ -21,9 +21,11 @@ public final class DMADevice {
   ///   - mapping: what stands between the device and memory.
   ///   - busLimit: the highest address its bus carries.
   ///   - constraints: what else its engine cannot do.
+  ///   - requester: who it is on its bus, as fault records name it: bus, device and function in 8,
+  ///     5 and 3 bits.
   public init(
     name: String, platform: Platform, mapping: DMAMapping, busLimit: UInt64 = .max,
-    constraints: DMAConstraints = .pci
+    constraints: DMAConstraints = .pci, requester: UInt16? = nil
   ) {
     self.name = name
     self.platform = platform
@@ -40,7 +42,8 @@ public final class DMADevice {
       to: DMADeviceCore(
         flags: isInline ? 0 : DMADeviceCore.Flags.indirect,
         id: platformCore.pointee.deviceCount, directLimit: 0,
-        directOffset: mapping.directOffset ?? 0, operations: mapping.operations,
+        directOffset: mapping.directOffset ?? 0,
+        requester: requester.map { UInt32($0) } ?? .max, operations: mapping.operations,
         mappingContext: mapping.context, platform: platformCore, streamingLimit: 0,
         coherentLimit: 0, streamingMask: DMAMask.bits32.rawValue,
         coherentMask: DMAMask.bits32.rawValue, busLimit: busLimit, constraints: constraints,
@@ -88,6 +91,7 @@ public final class DMADevice {
     // SAFETY: the core outlives this object.
     unsafe DMADeviceCore.deliver(core, event)
     unsafe core.pointee.flags |= DMADeviceCore.Flags.removed
+    unsafe core.pointee.operations.pointee.detach(UnsafeMutableRawPointer(core))
   }
 
   /// Tells observers what the device's own calls cannot know: an IOMMU's fault, say.

@@ -14,6 +14,8 @@ public struct DMADeviceCore {
   @usableFromInline var directLimit: UInt64
   /// Direct mapping: bus address minus physical address.
   public let directOffset: UInt64
+  /// Who the device is on its bus, or all ones when it has no number there.
+  let requester: UInt32
   /// The functions of the device's mapping.
   public let operations: UnsafePointer<MappingOperations>
   /// What those functions work on.

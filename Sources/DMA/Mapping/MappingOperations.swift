@@ -58,7 +58,10 @@ public struct MappingOperations {
   public typealias RequiredMask = NarrowestMask
   /// (core): the largest single mapping in bytes.
   public typealias MaxMappingSize = @convention(c) (UnsafeMutableRawPointer) -> Int
-  /// (core): the device is gone or quiet: forget what is kept for it.
+  /// (core): the device is gone (`DMADevice.remove()`) or quiet (`declareQuiet()`): what was put
+  /// off is done now, and nothing that was unmapped can be reached any more.
+  ///
+  /// Mappings that are live stay, and are unmapped later. Called more than once.
   public typealias Detach = @convention(c) (UnsafeMutableRawPointer) -> Void
 
   public var map: Map

@@ -49,10 +49,12 @@ public final class Platform {
 
   /// Gives devices a moment, in a loop that waits for one.
   ///
-  /// Delivers interrupts that are due.
+  /// Delivers interrupts that are due. Mappings do what they have put off: a deferred flush, a look
+  /// at an IOMMU's fault records.
   public func relax() {
     // SAFETY: as above.
     unsafe core.pointee.operations.relax(core.pointee.context)
+    unsafe PlatformCore.poll(core)
   }
 
   /// Waits until `condition` holds or `nanoseconds` have passed on the machine's own clock.

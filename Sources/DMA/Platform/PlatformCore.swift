@@ -26,6 +26,12 @@ public struct PlatformCore: ~Copyable {
   /// All devices ever made, newest first: freed with the platform.
   var devices: UnsafeMutablePointer<DMADeviceCore>?
   var deviceCount: UInt32
+
+  /// How many pollers there are: looked at before the lock is taken.
+  let pollerCount = Atomic<Int>(0)
+  let pollLock = RawSpinLock()
+  /// Under their lock.
+  var pollers: [PlatformPoller] = []
 }
 
 extension PlatformCore {

@@ -6,8 +6,26 @@ extension CheckerState {
     _ event: UnsafePointer<DMAEvent>, _ device: UnsafeMutablePointer<DeviceState>
   ) {
     // SAFETY: event and device are valid while the event is delivered.
+    var address = unsafe event.pointee.dmaAddress
+    if address & 4095 == 0 {
+      // A unit reports pages: what of this device is, or was, on the page is meant.
+      let owner = unsafe device.pointee.number
+      let isOnPage = { (mapping: LiveMapping) in
+        mapping.address | 4095 == address | 4095 && mapping.byteCount > 0
+      }
+      var found: UInt64? = nil
+      if live.find(owner, containing: address, byteCount: 1) == nil {
+        live.forEach { _, mapping in
+          if mapping.owner == owner, isOnPage(mapping) {
+            found = min(found ?? .max, mapping.address)
+          }
+        }
+        found = found ?? lastFreed(owner, where: isOnPage)?.mapping.address
+      }
+      address = found ?? address
+    }
     let access = unsafe Finding.Access(
-      address: event.pointee.dmaAddress, byteCount: max(1, event.pointee.byteCount),
+      address: address, byteCount: max(1, event.pointee.byteCount),
       isWrite: event.pointee.direction == .fromDevice, reason: .other)
     let now = unsafe now(device)
     unsafe judge(access, device, now)

@@ -6,7 +6,8 @@ internal import Synchronization
 ///
 /// Each thread slot has room for 256 ranges. They go back to the allocator only after the whole
 /// domain was invalidated: when a slot's queue is full, when the oldest range of the domain is
-/// 10 ms old on the platform's clock and somebody unmaps or asks, or when addresses run out.
+/// 10 ms old on the platform's clock and somebody unmaps, waits or asks, when a device ends, or when
+/// addresses run out.
 @safe
 struct FlushQueue: ~Copyable {
   struct Range: BitwiseCopyable {

@@ -16,8 +16,10 @@ public final class IOMMUDomain {
     /// first.
     ///
     /// Until then a device can still reach memory that is the CPU's again, and its bus addresses
-    /// are not given out again. Time passes on the platform's clock, which is looked at when
-    /// something is unmapped and by `flushIfDue()`.
+    /// are not given out again. Time passes on the platform's clock. It is looked at when something
+    /// is unmapped and while anybody waits on the machine (`Platform.relax()`, `wait`); a program
+    /// that does neither for long calls `flushIfDue()`. A device's `remove()` and `declareQuiet()`
+    /// flush at once.
     case deferred(nanoseconds: UInt64 = 10_000_000)
   }
 
@@ -56,10 +58,19 @@ public final class IOMMUDomain {
     unsafe state.initialize(to: fresh)
     unitOwner = unit.owner
     noticeOwner = options.notices?.owner
+    guard case .deferred(let nanoseconds) = options.invalidation else { return }
+    unsafe PlatformCore.addPoller(
+      platform.unsafeCore, every: min(nanoseconds, 1_000_000),
+      context: UnsafeMutableRawPointer(state)
+    ) { context in
+      let state = unsafe context.assumingMemoryBound(to: DomainState.self)
+      unsafe state.pointee.queue.flushIfDue(state)
+    }
   }
 
   deinit {
     let platform = unsafe state.pointee.platform
+    unsafe PlatformCore.removePoller(platform, context: UnsafeMutableRawPointer(state))
     // The unit forgets the domain before its tables become ordinary memory again. One that does
     // not may still walk them: they stay.
     let status = unsafe state.pointee.unitOperations.pointee.endDomain(

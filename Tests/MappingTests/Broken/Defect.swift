@@ -7,11 +7,15 @@
 struct Defect: Sendable {
   private let changeMapping: @Sendable (inout MappingOperations) -> Void
   private let changeUnit: @Sendable (inout IOMMUUnitOperations) -> Void
+  /// Devices on different buses get addresses from one space.
+  let sharesBuses: Bool
 
   init(
+    sharesBuses: Bool = false,
     unit changeUnit: @escaping @Sendable (inout IOMMUUnitOperations) -> Void = { _ in },
     mapping changeMapping: @escaping @Sendable (inout MappingOperations) -> Void = { _ in }
   ) {
+    self.sharesBuses = sharesBuses
     self.changeMapping = changeMapping
     self.changeUnit = changeUnit
   }

@@ -80,6 +80,16 @@ extension Defect {
     }
   })
 
+  /// Keeps bus addresses in 32 bits (T24, most ports of Linux 2.4.4).
+  static let cutsAddresses = Defect(mapping: { table in
+    unsafe table.map = { core, cpuAddress, physicalAddress, byteCount, traits, numbers in
+      let status = unsafe real(core).map(
+        core, cpuAddress, physicalAddress, byteCount, traits, numbers)
+      unsafe numbers[0] &= 0xffff_ffff
+      return status
+    }
+  })
+
   /// Drops the low bits of the address, as a mapping of whole pages might.
   static let roundsToPages = Defect(mapping: { table in
     unsafe table.map = { core, cpuAddress, physicalAddress, byteCount, traits, numbers in
@@ -108,6 +118,38 @@ nonisolated(unsafe) private let zeroes: UnsafeMutableRawPointer = {
 
 /// Coherent memory.
 extension Defect {
+  /// Asks somebody else for memory, who uses the moment.
+  static let freesMeanwhile = Defect(mapping: { table in
+    unsafe table.allocateCoherent = { core, byteCount, numbers in
+      unsafe Meanwhile.run(core)
+      return unsafe real(core).allocateCoherent(core, byteCount, numbers)
+    }
+  })
+
+  /// Coherent memory that the device may only read.
+  static let protectsCoherentMemory = Defect(mapping: { table in
+    unsafe table.allocateCoherent = { core, byteCount, numbers in
+      let status = unsafe real(core).allocateCoherent(core, byteCount, numbers)
+      guard status == DMAStatus.success.rawValue else { return status }
+      let second = unsafe (numbers[1], numbers[2])
+      let mapped = unsafe real(core).map(
+        core, UInt(second.0), second.1, byteCount, MappingTraits(.toDevice).rawValue, numbers)
+      unsafe (numbers[1], numbers[2]) = second
+      return mapped
+    }
+    // What was mapped twice is not told apart any more.
+    unsafe table.freeCoherent = { _, _, _, _, _ in }
+  })
+
+  /// Gives an address with an error, and keeps the memory.
+  static let failsHalfway = Defect(mapping: { table in
+    unsafe table.allocateCoherent = { core, byteCount, numbers in
+      let status = unsafe real(core).allocateCoherent(core, byteCount, numbers)
+      guard status == DMAStatus.success.rawValue else { return status }
+      return DMAStatus.emptyRequest.rawValue
+    }
+  })
+
   /// A bus address that is aligned to a cache line and no further.
   static let misalignsCoherentMemory = Defect(mapping: { table in
     unsafe table.allocateCoherent = { core, byteCount, numbers in
@@ -147,74 +189,4 @@ extension Defect {
   static let leaksCoherentMemory = Defect(mapping: { table in
     unsafe table.freeCoherent = { _, _, _, _, _ in }
   })
-}
-
-/// Lists.
-extension Defect {
-  /// A segment one byte shorter than its memory.
-  static let shortensSegment = Defect(mapping: { table in
-    unsafe table.mapScatter = { core, entries, count, traits, numbers in
-      let status = unsafe real(core).mapScatter(core, entries, count, traits, numbers)
-      if status == DMAStatus.success.rawValue {
-        unsafe list(entries)[0].dmaByteCount = max(1, list(entries)[0].dmaByteCount - 1)
-      }
-      return status
-    }
-  })
-
-  /// The first two segments change places.
-  static let swapsSegments = Defect(mapping: { table in
-    unsafe table.mapScatter = { core, entries, count, traits, numbers in
-      let status = unsafe real(core).mapScatter(core, entries, count, traits, numbers)
-      if unsafe status == DMAStatus.success.rawValue && numbers[0] > 1 {
-        let first = unsafe list(entries)[0]
-        unsafe list(entries)[0].dmaAddress = list(entries)[1].dmaAddress
-        unsafe list(entries)[0].dmaByteCount = list(entries)[1].dmaByteCount
-        unsafe list(entries)[1].dmaAddress = first.dmaAddress
-        unsafe list(entries)[1].dmaByteCount = first.dmaByteCount
-      }
-      return status
-    }
-  })
-
-  /// Joins the first two segments whenever they touch, across whatever boundary.
-  static let mergesAcrossBoundary = Defect(mapping: { table in
-    unsafe table.mapScatter = { core, entries, count, traits, numbers in
-      let status = unsafe real(core).mapScatter(core, entries, count, traits, numbers)
-      guard unsafe status == DMAStatus.success.rawValue && numbers[0] == 2 else { return status }
-      let first = unsafe list(entries)[0]
-      let second = unsafe list(entries)[1]
-      if first.dmaAddress + UInt64(first.dmaByteCount) == second.dmaAddress {
-        unsafe list(entries)[0].dmaByteCount += second.dmaByteCount
-        unsafe list(entries)[1].dmaAddress = .max
-        unsafe list(entries)[1].dmaByteCount = 0
-        unsafe numbers[0] = 1
-      }
-      return status
-    }
-  })
-
-  /// Ends only the first entry's mapping, as an unmap with the wrong count would (R93).
-  static let unmapsOneEntry = Defect(mapping: { table in
-    unsafe table.unmapScatter = { core, entries, _, traits, numbers in
-      unsafe real(core).unmapScatter(core, entries, 1, traits, numbers)
-    }
-  })
-
-  /// Changes the list's own fields.
-  static let changesList = Defect(mapping: { table in
-    unsafe table.unmapScatter = { core, entries, count, traits, numbers in
-      let status = unsafe real(core).unmapScatter(core, entries, count, traits, numbers)
-      let first = unsafe list(entries)[0]
-      unsafe list(entries)[0] = ScatterEntry(
-        cpuAddress: first.cpuAddress, physicalAddress: first.physicalAddress,
-        byteCount: max(1, first.byteCount - 1))
-      return status
-    }
-  })
-}
-
-private func list(_ entries: UnsafeMutableRawPointer) -> UnsafeMutablePointer<ScatterEntry> {
-  // SAFETY: what the table's scatter functions are called with.
-  unsafe entries.assumingMemoryBound(to: ScatterEntry.self)
 }

@@ -12,10 +12,9 @@ import Testing
     return try SimulatedMachine(configuration)
   }
 
-  private func device(_ machine: SimulatedMachine) -> DMADevice {
+  private func device(_ machine: SimulatedMachine, _ setup: Setup) -> DMADevice {
     DMADevice(
-      name: "card", platform: machine.platform,
-      mapping: DirectMapping.make(for: machine.platform))
+      name: "card", platform: machine.platform, mapping: setup.directMapping(machine.platform))
   }
 
   @Test(arguments: Setup.allCases)
@@ -30,7 +29,7 @@ import Testing
   }
 
   @Test(arguments: Setup.allCases)
-  func `R16 asking for support twice changes nothing`(setup: Setup) throws {
+  func `R16 T22 asking for support twice changes nothing`(setup: Setup) throws {
     let bench = try setup.make()
     for mask in [DMAMask.bits24, .bits64, DMAMask(bitCount: 8)] {
       #expect(bench.dma.supports(mask) == bench.dma.supports(mask))
@@ -38,21 +37,23 @@ import Testing
     }
   }
 
-  @Test func `R17 what is supported follows from the platform's memory`() throws {
-    let full = device(try Self.platform(has24BitZone: true, has32BitZone: true))
+  @Test(arguments: [Setup.direct])
+  func `R17 T22 what is supported follows from the platform's memory`(setup: Setup) throws {
+    let full = device(try Self.platform(has24BitZone: true, has32BitZone: true), setup)
     for bits in [24, 28, 30, 31, 32, 64] { #expect(full.supports(DMAMask(bitCount: bits))) }
     #expect(!full.supports(DMAMask(bitCount: 23)))
-    let without24 = device(try Self.platform(has24BitZone: false, has32BitZone: true))
+    let without24 = device(try Self.platform(has24BitZone: false, has32BitZone: true), setup)
     for bits in [24, 28, 30, 31] { #expect(!without24.supports(DMAMask(bitCount: bits))) }
     for bits in [32, 36, 64] { #expect(without24.supports(DMAMask(bitCount: bits))) }
-    let high = device(try Self.platform(has24BitZone: false, has32BitZone: false))
+    let high = device(try Self.platform(has24BitZone: false, has32BitZone: false), setup)
     for bits in [24, 31, 32] { #expect(!high.supports(DMAMask(bitCount: bits))) }
     #expect(high.supports(.bits64))
   }
 
-  @Test func `R18 a refused mask is told to whoever watches`() throws {
+  @Test(arguments: [Setup.direct])
+  func `R18 a refused mask is told to whoever watches`(setup: Setup) throws {
     let machine = try Self.platform(has24BitZone: false, has32BitZone: true)
-    let card = device(machine)
+    let card = device(machine, setup)
     let recorder = EventRecorder()
     recorder.observe(card)
     #expect(!card.supports(.bits24))
@@ -80,8 +81,9 @@ import Testing
     }
   }
 
-  @Test func `R23 R24 the mask is recorded as it was passed`() throws {
-    let card = device(try Self.platform(has24BitZone: true, has32BitZone: true))
+  @Test(arguments: [Setup.direct])
+  func `R23 R24 the mask is recorded as it was passed`(setup: Setup) throws {
+    let card = device(try Self.platform(has24BitZone: true, has32BitZone: true), setup)
     for bits in [24, 28, 31, 32, 40, 64] {
       try card.setMask(DMAMask(bitCount: bits))
       #expect(card.mask == DMAMask(bitCount: bits))
@@ -92,8 +94,9 @@ import Testing
     #expect(card.mask == .bits64 && card.coherentMask == .bits24)
   }
 
-  @Test func `R25 query and record speak of the same masks`() throws {
-    let card = device(try Self.platform(has24BitZone: false, has32BitZone: true))
+  @Test(arguments: [Setup.direct])
+  func `R25 T1 query and record speak of the same masks`(setup: Setup) throws {
+    let card = device(try Self.platform(has24BitZone: false, has32BitZone: true), setup)
     for bits in 1...64 {
       let mask = DMAMask(bitCount: bits)
       if card.supports(mask) {
@@ -106,8 +109,9 @@ import Testing
     }
   }
 
-  @Test func `R26 a refused mask leaves the old one`() throws {
-    let card = device(try Self.platform(has24BitZone: true, has32BitZone: true))
+  @Test(arguments: [Setup.direct])
+  func `R26 a refused mask leaves the old one`(setup: Setup) throws {
+    let card = device(try Self.platform(has24BitZone: true, has32BitZone: true), setup)
     try card.setMask(.bits32)
     #expect(throws: DMAError.unsupportedMask(DMAMask(bitCount: 8), required: .bits24)) {
       try card.setMask(DMAMask(bitCount: 8))
@@ -115,8 +119,9 @@ import Testing
     #expect(card.mask == .bits32 && card.coherentMask == .bits32)
   }
 
-  @Test func `R28 the last successful mask wins, in either order`() throws {
-    let card = device(try Self.platform(has24BitZone: true, has32BitZone: true))
+  @Test(arguments: [Setup.direct])
+  func `R28 the last successful mask wins, in either order`(setup: Setup) throws {
+    let card = device(try Self.platform(has24BitZone: true, has32BitZone: true), setup)
     try card.setMask(.bits24)
     try card.setMask(.bits32)
     #expect(card.mask == .bits32)
@@ -124,9 +129,12 @@ import Testing
     #expect(card.mask == .bits24)
   }
 
-  @Test func `R29 24 bits are served from the lowest zone`() throws {
-    let machine = try Self.platform(has24BitZone: true, has32BitZone: true)
-    let card = device(machine)
+  @Test(arguments: [Setup.direct])
+  func `R29 24 bits are served from the lowest zone`(setup: Setup) throws {
+    var configuration = SimulatedMachine.Configuration()
+    configuration.memoryByteCount = 64 << 20
+    let machine = try SimulatedMachine(configuration)
+    let card = device(machine, setup)
     try card.setMask(.bits24)
     // All of the zone can be had, and what lies above it is not given out instead.
     var held: [CoherentPage] = []
@@ -138,8 +146,9 @@ import Testing
     }
   }
 
-  @Test func `a mask that reaches all memory is required, a lower one is a limit`() throws {
-    let card = device(try Self.platform(has24BitZone: true, has32BitZone: true))
+  @Test(arguments: [Setup.direct])
+  func `a mask that reaches all memory is required, a lower one is a limit`(setup: Setup) throws {
+    let card = device(try Self.platform(has24BitZone: true, has32BitZone: true), setup)
     #expect(card.requiredMask.bitCount == 33)
     #expect(card.isAddressingLimited)
     try card.setMask(.bits64)

@@ -22,6 +22,8 @@ struct Setup: Sendable, CustomTestStringConvertible {
   /// Otherwise the CPU's view of memory is stale until it is synced, and so is a walk of the
   /// IOMMU's tables that were not cleaned.
   var isCoherent = true
+  /// Whose pools the tests of pools use.
+  var pool = PoolKind.library
   /// What is wrong with it, to prove that a test can fail.
   var defect: Defect? = nil
 
@@ -34,9 +36,29 @@ struct Setup: Sendable, CustomTestStringConvertible {
     Kind.allCases.map { Setup(kind: $0, isCoherent: isCoherent) }
   }
 
-  var testDescription: String { isCoherent ? kind.rawValue : "\(kind.rawValue), incoherent" }
+  /// The library's pools over every mapping, and plain ones over two.
+  static let poolCases =
+    allCases
+    + [direct, iommuStrict].map { setup in
+      var setup = setup
+      setup.pool = .plain(nil)
+      return setup
+    }
+
+  var testDescription: String {
+    var text = kind.rawValue
+    if !isCoherent { text += ", incoherent" }
+    if case .plain = pool { text += ", plain pool" }
+    return text
+  }
 
   var hasIOMMU: Bool { kind == .iommuStrict || kind == .iommuDeferred }
+
+  /// The direct mapping of a machine, with what is wrong with it.
+  func directMapping(_ platform: Platform, offset: UInt64 = 0) -> DMAMapping {
+    let mapping = DirectMapping.make(for: platform, offset: offset)
+    return defect?.breaking(mapping) ?? mapping
+  }
 
   /// A machine with one probe device behind this mapping.
   func make(_ configuration: SimulatedMachine.Configuration = .init()) throws -> Bench {
@@ -50,8 +72,10 @@ final class Bench {
   let probe = ProbeDevice()
   let device: PCIDevice
   private let bus: BenchBus
+  private let setup: Setup
 
   init(_ setup: Setup, _ configuration: SimulatedMachine.Configuration) throws {
+    self.setup = setup
     var configuration = configuration
     if setup.hasIOMMU { configuration.iommu = .vtd() }
     configuration.isCoherent = setup.isCoherent
@@ -66,14 +90,44 @@ final class Bench {
   var freeByteCount: UInt64 {
     machine.freeByteCount + UInt64(bus.domain?.tablePageCount ?? 0) * 4096
   }
+  /// Slots that live mappings hold, where there are slots.
+  var usedSlots: Int { bus.bounce?.statistics.usedSlots ?? 0 }
   /// What translates, where something does.
   var domain: IOMMUDomain? { bus.domain }
   var unit: VTDUnit? { bus.unit }
+
+  /// Pools for a device, the bench's own unless another is given.
+  func pools(_ device: DMADevice? = nil) -> PoolMaker {
+    PoolMaker(setup.pool, device ?? dma)
+  }
+
+  /// A device that has no bus address and no model: only its limits count.
+  func bareDevice(_ name: String = "bare") -> DMADevice {
+    DMADevice(name: name, platform: platform, mapping: bus.mapping)
+  }
+
+  /// The device of buses without devices (R45).
+  func legacyDevice() -> DMADevice { .legacy(platform: platform, mapping: bus.mapping) }
 
   /// One more device of the same kind on the same machine.
   func anotherDevice() throws -> (PCIDevice, ProbeDevice) {
     let probe = ProbeDevice()
     return (try bus.plugIn(probe), probe)
+  }
+
+  /// One more device, behind an address space of its own.
+  func deviceOnAnotherBus() throws -> (PCIDevice, ProbeDevice) {
+    let probe = ProbeDevice()
+    guard let unit = bus.unit, setup.defect?.sharesBuses != true else {
+      return (try bus.plugIn(probe), probe)
+    }
+    let domain = try IOMMUDomain(
+      platform: platform, unit: unit.unit, options: BenchBus.options(setup))
+    let address = try machine.attach(probe)
+    try domain.attach(requester: UInt16(address.packed))
+    let device = try PCIDevice(host: machine.pci, address: address, mapping: domain.mapping)
+    device.enableBusMastering()
+    return (device, probe)
   }
 }
 
@@ -81,6 +135,7 @@ final class Bench {
 private struct BenchBus {
   let machine: SimulatedMachine
   private(set) var mapping: DMAMapping
+  var bounce: BounceMapping? = nil
   var unit: VTDUnit? = nil
   var domain: IOMMUDomain? = nil
 
@@ -89,14 +144,15 @@ private struct BenchBus {
     let platform = machine.platform
     switch setup.kind {
     case .direct: mapping = DirectMapping.make(for: platform)
-    case .bounce: mapping = try Self.lowBounce(platform)
+    case .bounce:
+      let bounce = try Self.lowBounce(platform)
+      self.bounce = bounce
+      mapping = bounce.mapping
     case .iommuStrict, .iommuDeferred:
       let unit = try VTDUnit(registers: #require(machine.iommuRegisters), platform: platform)
-      var options = IOMMUDomain.Options()
-      if setup.kind == .iommuDeferred { options.invalidation = .deferred() }
       let domain = try IOMMUDomain(
         platform: platform, unit: setup.defect?.breaking(unit.unit) ?? unit.unit,
-        options: options)
+        options: Self.options(setup))
       mapping = domain.mapping
       self.unit = unit
       self.domain = domain
@@ -105,15 +161,21 @@ private struct BenchBus {
   }
 
   /// A pool as low as the machine has memory, whose copies keep their place in a page.
-  private static func lowBounce(_ platform: Platform) throws -> DMAMapping {
+  private static func lowBounce(_ platform: Platform) throws -> BounceMapping {
     var options = BounceMapping.Options()
     options.slotCount = 1024
     options.isForced = true
     options.minimumAlignmentMask = 4095
     options.limit = .bits24
-    if let low = try? BounceMapping(platform: platform, options: options) { return low.mapping }
+    if let low = try? BounceMapping(platform: platform, options: options) { return low }
     options.limit = .bits32
-    return try BounceMapping(platform: platform, options: options).mapping
+    return try BounceMapping(platform: platform, options: options)
+  }
+
+  static func options(_ setup: Setup) -> IOMMUDomain.Options {
+    var options = IOMMUDomain.Options()
+    if setup.kind == .iommuDeferred { options.invalidation = .deferred() }
+    return options
   }
 
   func plugIn(_ probe: ProbeDevice) throws -> PCIDevice {

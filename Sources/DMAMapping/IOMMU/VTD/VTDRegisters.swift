@@ -22,6 +22,7 @@ enum VTDRegister {
 
   // Fault status; all but "pending" are cleared by writing them.
   static var faultOverflow: UInt32 { 1 << 0 }
+  static var faultPending: UInt32 { 1 << 1 }
   static var queueError: UInt32 { 1 << 4 }
   static var completionError: UInt32 { 1 << 5 }
   static var timeoutError: UInt32 { 1 << 6 }

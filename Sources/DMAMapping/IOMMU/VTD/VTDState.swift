@@ -23,6 +23,9 @@ struct VTDState: ~Copyable {
   var completionNumber: UInt32 = 0
   /// Invalidations asked of the hardware.
   var commandCount = 0
+  /// Faults that nobody took yet.
+  var keptFaults: [IOMMUFault] = []
+  var hasLostFaults = false
 
   struct Domain: BitwiseCopyable {
     var rootPhysicalAddress: UInt64 = 0

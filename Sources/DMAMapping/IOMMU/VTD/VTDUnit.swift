@@ -53,10 +53,21 @@ public final class VTDUnit {
     unsafe PlatformCore.hold(platform.unsafeCore)
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: fresh)
+    // A look costs a register read or two: not at each turn of a loop that waits.
+    unsafe PlatformCore.addPoller(
+      platform.unsafeCore, every: 1_000_000, context: UnsafeMutableRawPointer(state)
+    ) { context in
+      let state = unsafe context.assumingMemoryBound(to: VTDState.self)
+      // Without observers the records wait for `takeFaults`.
+      if unsafe PlatformCore.isObserved(state.pointee.platform) {
+        unsafe VTDState.reportFaults(state)
+      }
+    }
   }
 
   deinit {
     let platform = unsafe state.pointee.platform
+    unsafe PlatformCore.removePoller(platform, context: UnsafeMutableRawPointer(state))
     // A unit that does not stop may still walk its tables: they stay.
     if unsafe state.pointee.stop() { unsafe state.deinitialize(count: 1) }
     unsafe state.deallocate()
@@ -86,33 +97,26 @@ public final class VTDUnit {
       & VTDRegister.translationEnable != 0
   }
 
-  /// Takes the accesses that were refused since the last call (R78).
+  /// Tells the observers of devices which of their accesses were refused since the last time: a
+  /// `DMAEvent.Kind.fault` for each (R78).
+  ///
+  /// Happens by itself, about every millisecond, while somebody waits on the machine
+  /// (`Platform.relax()`, `wait`); call it to hear of faults at once. Any thread.
+  public func reportFaults() { unsafe VTDState.reportFaults(state) }
+
+  /// Takes the accesses that were refused since the last call, told to observers or not (R78).
   ///
   /// - Parameter body: called with each, in the order of the unit's records.
-  /// - Returns: whether the unit lost some because its records were full.
+  /// - Returns: whether some were lost because the unit's records were full, or because nobody took
+  ///   256 of them.
   @discardableResult
   public func takeFaults(_ body: (IOMMUFault) -> Void) -> Bool {
-    let registers = unsafe state.pointee.registers
-    let capabilities = unsafe state.pointee.capabilities
-    let count = capabilities.faultRecordCount
-    let status = registers.read(UInt32.self, at: VTDRegister.faultStatus)
-    // The oldest record comes first.
-    let first = Int(status >> 8 & 0xff)
-    for step in 0..<count {
-      let offset = capabilities.faultRecordsOffset + (first + step) % count * 16
-      let high = registers.read(UInt64.self, at: offset + 8)
-      guard high >> 63 != 0 else { continue }
-      let low = registers.read(UInt64.self, at: offset)
-      // Clearing the record before it is handed out: the same access may be refused again.
-      registers.write(UInt32(1) << 31, at: offset + 12)
-      body(
-        IOMMUFault(
-          requester: UInt16(truncatingIfNeeded: high), address: low & ~4095,
-          isWrite: high >> 62 & 1 == 0, code: UInt8(truncatingIfNeeded: high >> 32)))
+    unsafe VTDState.reportFaults(state)
+    let (faults, hasLost) = unsafe state.pointee.lock.withLock {
+      unsafe state.pointee.takeKeptFaults()
     }
-    guard status & VTDRegister.faultOverflow != 0 else { return false }
-    registers.write(VTDRegister.faultOverflow, at: VTDRegister.faultStatus)
-    return true
+    for fault in faults { body(fault) }
+    return hasLost
   }
 }
 
