@@ -33,7 +33,9 @@ public final class DMADevice {
     let books = UnsafeMutablePointer<DeviceBooks>.allocate(capacity: 1)
     unsafe books.initialize(to: DeviceBooks())
     let core = UnsafeMutablePointer<DMADeviceCore>.allocate(capacity: 1)
-    let isInline = mapping.directOffset != nil && platform.isCoherent
+    // One comparison decides inline: memory below the offset would pass it where the offset wraps.
+    let isInline =
+      platform.isCoherent && mapping.directOffset.map { Int64(bitPattern: $0) >= 0 } == true
     // SAFETY: the platform lives while this object does; the new core joins its list under the
     // lock and is freed with it, after every lease.
     unsafe platformCore.pointee.lock.lock()

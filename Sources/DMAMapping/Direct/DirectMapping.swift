@@ -8,7 +8,8 @@ public import DMA
 public enum DirectMapping {
   /// The direct mapping of a machine.
   ///
-  /// - Parameter offset: bus address minus physical address.
+  /// - Parameter offset: bus address minus physical address; where bus addresses are the lower ones,
+  ///   0 &- the difference. Memory below the difference is then out of reach.
   public static func make(for platform: Platform, offset: UInt64 = 0) -> DMAMapping {
     unsafe DMAMapping(
       directOffset: offset, operations: directOperations, context: nil, owner: nil)
@@ -80,7 +81,8 @@ func roundedToMask(_ address: UInt64) -> UInt64 {
   address == 0 ? 1 : UInt64.max >> UInt64(address.leadingZeroBitCount)
 }
 
-/// Only reached on incoherent machines: the rest is done inline by the device.
+/// Only reached on incoherent machines and with bus addresses below the physical ones: the rest is
+/// done inline by the device.
 private func mapDirect(
   _ core: UnsafeMutableRawPointer, _ cpuAddress: UInt, _ physicalAddress: UInt64,
   _ byteCount: Int, _ traits: UInt32, _ numbers: UnsafeMutablePointer<UInt64>
@@ -90,7 +92,8 @@ private func mapDirect(
   let last = first &+ UInt64(byteCount - 1)
   // SAFETY: the caller gives room for three words.
   unsafe numbers[0] = first
-  guard unsafe last <= core.pointee.streamingLimit else {
+  // Memory that lies before what the bus sees at 0 wraps around to the highest addresses.
+  guard unsafe first <= last && last <= core.pointee.streamingLimit else {
     unsafe numbers[1] = last
     unsafe numbers[2] = core.pointee.streamingLimit
     return DMAStatus.outOfReach.rawValue
@@ -120,7 +123,7 @@ private func mapScatterDirect(
   for index in 0..<count {
     let first = unsafe entries[index].physicalAddress &+ offset
     let last = unsafe first &+ UInt64(entries[index].byteCount - 1)
-    guard last <= limit else {
+    guard first <= last, last <= limit else {
       unsafe numbers[0] = first
       unsafe numbers[1] = last
       unsafe numbers[2] = limit
@@ -184,11 +187,15 @@ func allocateReachable(
 ) -> Int32 {
   let core = unsafe device(core)
   let platform = unsafe core.pointee.platform
-  let (limit, underflow) = unsafe core.pointee.coherentLimit.subtractingReportingOverflow(offset)
-  guard !underflow else {
+  let coherentLimit = unsafe core.pointee.coherentLimit
+  // Where bus addresses are lower than physical ones, the offset wraps around.
+  let isLower = Int64(bitPattern: offset) < 0
+  let (sum, overflow) = coherentLimit.addingReportingOverflow(0 &- offset)
+  let limit = isLower ? (overflow ? .max : sum) : coherentLimit &- offset
+  guard isLower || coherentLimit >= offset else {
     // SAFETY: the caller gives room for three words.
     unsafe numbers[0] = UInt64(byteCount)
-    unsafe numbers[1] = core.pointee.coherentLimit
+    unsafe numbers[1] = coherentLimit
     return DMAStatus.outOfMemory.rawValue
   }
   // The pages' natural alignment on the CPU's side carries over to the bus when the offset keeps
@@ -198,6 +205,15 @@ func allocateReachable(
   guard status == DMAStatus.success.rawValue else { return status }
   let cpuAddress = unsafe numbers[0]
   let physicalAddress = unsafe numbers[1]
+  if isLower, physicalAddress < 0 &- offset {
+    // Memory below what the bus sees at 0.
+    unsafe platform.pointee.operations.freePages(
+      platform.pointee.context, UInt(cpuAddress), physicalAddress, byteCount,
+      PageOptions.uncached.rawValue)
+    unsafe numbers[0] = UInt64(byteCount)
+    unsafe numbers[1] = limit
+    return DMAStatus.outOfMemory.rawValue
+  }
   unsafe numbers[0] = physicalAddress &+ offset
   unsafe numbers[1] = cpuAddress
   unsafe numbers[2] = physicalAddress

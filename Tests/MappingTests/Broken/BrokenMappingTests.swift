@@ -143,6 +143,44 @@ import Testing
     }
   }
 
+  @Test(arguments: Setup.allCases.filter { $0.kind == .direct })
+  func `R87 R88 R89 R91 catch bytes that are missing`(setup: Setup) throws {
+    try expectCaught(setup, .shortensSegment) {
+      try lists.`R87 R88 R89 R91 the device gets the list's bytes in order, and the list comes back whole`(
+        $0)
+    }
+  }
+
+  @Test(arguments: Setup.allCases.filter(\.hasIOMMU))
+  func `R90 catches a mapping that does not join what it could`(setup: Setup) throws {
+    try expectCaught(setup, .neverMerges) {
+      try ScatterConstraintTests().`R90 a device with one segment is served where pieces can be joined`(
+        $0)
+    }
+  }
+
+  @Test(arguments: Setup.allCases.filter { $0.kind == .bounce || $0.kind == .iommuStrict })
+  func `R94 catches a list that stays mapped for ever`(setup: Setup) throws {
+    try expectCaught(setup, .forgetsUnmapOfLists) {
+      try lists.`R94 a dropped list stays mapped in quarantine until the device is quiet`($0)
+    }
+    guard setup.hasIOMMU else { return }
+    try expectCaught(
+      setup, .forgetsUnmapOfLists,
+      orThrowing: { if case .outOfAddressSpace = $0 { true } else { false } }
+    ) {
+      try ScatterConstraintTests().`R94 exhausted bus addresses refuse the list, and an unmap makes room`(
+        $0)
+    }
+  }
+
+  @Test(arguments: Setup.allCases.filter { $0.kind == .bounce || !$0.isCoherent })
+  func `R96 R98 catch a sync of lists that does nothing`(setup: Setup) throws {
+    try expectCaught(setup, .forgetsSync) {
+      try lists.`R96 R98 a synced list shows what the device wrote, again and again`($0)
+    }
+  }
+
   @Test(arguments: Setup.allCases.filter { $0.kind == .bounce })
   func `R92 R93 catch an unmap of fewer entries than were mapped`(setup: Setup) throws {
     try expectCaught(setup, .unmapsOneEntry) {

@@ -35,7 +35,7 @@ import Testing
 
   @Test(arguments: Setup.allCases)
   func `R5 catches a mapping under which a driver sees something else`(setup: Setup) throws {
-    let defect: Defect = setup.kind == .bounce ? .forgetsCopyOut : .roundsToPages
+    let defect: Defect = setup.kind == .bounce ? .forgetsCopyOut : .exceedsMask
     try expectCaught(setup, defect) {
       try SameResultTests().`R5 the same driver gives the same results over every mapping`(
         setup: $0)

@@ -49,7 +49,7 @@ final class ClassicList {
 
   /// What the device reads when it follows the first `segments` entries.
   func read(_ segments: Int) -> [UInt8] {
-    (0..<segments).flatMap {
+    (0..<min(segments, count)).flatMap {
       bench.probe.read(self[$0].dmaAddress, byteCount: self[$0].dmaByteCount) ?? []
     }
   }
@@ -57,6 +57,7 @@ final class ClassicList {
   /// Has the device write along them; false when it may not.
   func write(_ bytes: [UInt8], _ segments: Int) -> Bool {
     var position = 0
+    guard segments <= count else { return false }
     for index in 0..<segments {
       let part = Array(bytes[position..<position + self[index].dmaByteCount])
       guard bench.probe.write(self[index].dmaAddress, part) else { return false }

@@ -248,7 +248,7 @@ import Testing
       region = try Region(bench, byteCount: 4 << 20)
     }
     var failure: DMAError?
-    while failure == nil, held.count < 300 {
+    while failure == nil, held.count < 1000 {
       let start = held.count * 4096
       do throws(DMAError) {
         held.append(try region.map(start..<start + 4096, .toDevice))

@@ -47,7 +47,7 @@ import Testing
     #expect(card.canPlay && !card.canRecord)
     #expect(device.mask == .bits32)
     #expect(warnings.all.count == 1)
-    #expect(warnings.all[0].hasPrefix("sound: recording disabled"))
+    #expect(warnings.all.first?.hasPrefix("sound: recording disabled") == true)
   }
 
   @Test(arguments: [Setup.direct])

@@ -219,9 +219,10 @@ private struct PlainShape {
     guard size > 0 else { throw .emptyRequest }
     guard size <= limit else { throw .tooLarge(byteCount: size, limit: limit) }
     let unit = max(align, align == 0 ? 1 : align)
-    guard flaw == .acceptsAnyAlignment || (unit > 0 && unit & (unit - 1) == 0 && unit <= 1 << 30)
-    else { throw .invalidAlignment(align, limit: 1 << 30) }
-    let rest = unit > 0 ? size % unit : 0
+    guard unit > 0, unit <= 1 << 30, flaw == .acceptsAnyAlignment || unit & (unit - 1) == 0 else {
+      throw .invalidAlignment(align, limit: 1 << 30)
+    }
+    let rest = size % unit
     step = rest == 0 ? size : size + unit - rest
     if flaw == .roundsTooFar, rest == unit - 1, unit > 1 { step += unit }
     if flaw == .ignoresAlignment { step = size }

@@ -256,8 +256,8 @@ import Testing
     let pool = try bench.pools().make(size: 4096)
     let first = try pool.allocate()
     Meanwhile.set(bench.dma) { () throws(DMAError) in try pool.free(first) }
-    let second = try pool.allocate()
-    #expect(second != first)
+    // Whichever it is: the one that was freed meanwhile may well be it.
+    _ = try pool.allocate()
     let (isDone, failure) = Meanwhile.result(bench.dma)
     #expect(isDone, "the block was freed in the middle")
     #expect(failure == nil)

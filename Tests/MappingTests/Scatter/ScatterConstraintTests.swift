@@ -122,8 +122,11 @@ import Testing
     check(back.byteCount == 0x900)
   }
 
-  @Test func `R94 exhausted bus addresses refuse the list, and an unmap makes room`() throws {
-    let bench = try ScatterBench(.iommuStrict)
+  @Test(arguments: ListMapping.allCases.filter(\.merges))
+  func `R94 exhausted bus addresses refuse the list, and an unmap makes room`(
+    _ mapping: ListMapping
+  ) throws {
+    let bench = try ScatterBench(mapping)
     // A window of 8 MiB, of which the first page is never used.
     try bench.dma.setMask(DMAMask(bitCount: 23))
     let first = try ScatterBuffer(
