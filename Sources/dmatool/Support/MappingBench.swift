@@ -1,18 +1,7 @@
 #if CLI
-  import ArgumentParser
   internal import DMA
   internal import DMAMapping
   internal import PCI
-
-  /// What stands between a device and memory.
-  enum MappingKind: String, ExpressibleByArgument, CaseIterable {
-    case direct, bounce, iommu
-  }
-
-  /// When an IOMMU forgets what was unmapped.
-  enum InvalidationKind: String, ExpressibleByArgument, CaseIterable {
-    case strict, deferred
-  }
 
   /// A mapping for one device of a machine, and what it can tell afterwards.
   struct MappingBench {

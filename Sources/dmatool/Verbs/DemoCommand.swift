@@ -30,9 +30,7 @@
       } catch {
         throw Failure.badInput(error.description)
       }
-      let bench = try EduBench(
-        .simulated, memory: ByteSize(6 << 30), maskBitCount: EduDevice.defaultMask.bitCount,
-        completion: .interrupt, seed: seed)
+      let bench = try EduBench(try MachineOptions.parse(["--interrupt", "--seed", "\(seed)"]))
       let edu = bench.edu
       let counter = EventCounter()
       counter.observe(edu.device.dma)

@@ -11,27 +11,6 @@
       subcommands: [EduCopyCommand.self])
   }
 
-  /// Which machine a verb runs on.
-  enum MachineKind: String, ExpressibleByArgument, CaseIterable {
-    /// A machine inside this process.
-    case simulated
-    /// QEMU's own device models, without a guest.
-    case qemu
-  }
-
-  /// Where a verb's buffers lie.
-  enum PlacementKind: String, ExpressibleByArgument, CaseIterable {
-    /// Where the device's mask reaches.
-    case low
-    /// As high as the machine has memory.
-    case high
-  }
-
-  /// How results are written.
-  enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
-    case text, json
-  }
-
   /// `dmatool edu copy FILE`: a real file through the device and back.
   struct EduCopyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -46,41 +25,10 @@
     @Argument(help: "The file to send.")
     var file: String
 
-    @Option(help: "Where the device is.")
-    var machine: MachineKind = .simulated
-
-    @Option(help: "What stands between the device and memory.")
-    var mapping: MappingKind = .direct
-
-    @Option(help: "When the IOMMU forgets what was unmapped.")
-    var iommu: InvalidationKind = .strict
-
-    @Option(help: "How much memory the machine has.")
-    var memory = ByteSize(6 << 30)
-
-    @Option(help: "How many address bits the device drives.")
-    var mask = 28
-
-    @Option(help: "Where the buffers lie: within the mask, or as high as possible.")
-    var placement: PlacementKind = .low
-
-    @Option(help: "Seed of the simulated machine.")
-    var seed: UInt64 = 1
-
-    @Flag(help: "Wait for the device's message interrupt instead of polling.")
-    var interrupt = false
-
-    @Option(help: "How to write the result.")
-    var format: OutputFormat = .text
+    @OptionGroup(title: "Machine and mapping") var options: MachineOptions
 
     @OptionGroup(title: "Checking")
     var checkOption: CheckOption
-
-    func validate() throws {
-      guard (1...64).contains(mask) else {
-        throw ValidationError("--mask takes 1 to 64 bits, not \(mask)")
-      }
-    }
 
     func run() throws {
       let bytes: [UInt8]
@@ -89,16 +37,13 @@
       } catch {
         throw Failure.badInput(error.description)
       }
-      let bench = try EduBench(
-        machine, mapping, iommu, memory: memory, maskBitCount: mask,
-        completion: interrupt ? .interrupt : .polling, seed: seed)
+      let bench = try EduBench(options)
       let counter = EventCounter()
       let checking = checkOption.begin(bench.edu.device.dma, with: counter.observer)
       let result: EduCopy.Result
       do throws(EduError) {
         result = try EduCopy.run(
-          bench.edu, bytes, placement: placement == .low ? .below(bench.edu.device.dma.mask) : .high
-        )
+          bench.edu, bytes, placement: bench.machine.placement)
       } catch {
         throw Failure.failed(error.description)
       }
@@ -112,18 +57,18 @@
     ) {
       let outcome =
         result.firstDifference.map { "different from byte \($0) on" } ?? "identical"
-      switch format {
+      switch options.format {
       case .text:
         print(
           """
           \(result.byteCount) bytes through the device and back: \(outcome)
           \(result.transfers) transfers, \(counts.maps) maps, \(counts.unmaps) unmaps, \
           \(counts.live) still mapped, \(Self.milliseconds(result.machineMilliseconds)) ms of the \
-          machine's time, mapping \(mapping.rawValue)\(used.summary(of: mapping))
+          machine's time, mapping \(options.mapping.rawValue)\(used.summary(of: options.mapping))
           """)
       case .json:
         print(
-          "{\"machine\":\"\(machine.rawValue)\",\"mapping\":\"\(mapping.rawValue)\",\"bytes\":\(result.byteCount),"
+          "{\"machine\":\"\(options.machine)\",\"mapping\":\"\(options.mapping.rawValue)\",\"bytes\":\(result.byteCount),"
             + "\"identical\":\(result.firstDifference == nil),\"transfers\":\(result.transfers),"
             + "\"maps\":\(counts.maps),\"unmaps\":\(counts.unmaps),\"live\":\(counts.live),"
             + "\"bounced_bytes\":\(used.bouncedByteCount),"

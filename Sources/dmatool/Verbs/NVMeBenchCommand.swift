@@ -37,7 +37,7 @@
             + " \(bench.nvme.transferByteCountMax)")
       }
       guard count > 0 else { throw Failure.badInput("--count takes at least 1") }
-      let trips = bench.messageCount
+      let trips = bench.machine.messageCount
       let begun = HostClock.nanoseconds
       let processorBegun = HostClock.processorNanoseconds
       let machineBegun = bench.platform.nanoseconds
@@ -50,7 +50,7 @@
       let processor = HostClock.processorNanoseconds - processorBegun
       let machineSpent = bench.platform.nanoseconds - machineBegun
       report(
-        bench, spent, processor, machineSpent, bench.messageCount.map { $0 - (trips ?? 0) })
+        bench, spent, processor, machineSpent, bench.machine.messageCount.map { $0 - (trips ?? 0) })
     }
 
     /// Keeps `depth` reads running until all are done.
@@ -58,14 +58,14 @@
       let queue = bench.queue
       let places = bench.namespace.byteCount / UInt64(byteCount)
       let blocks = UInt64(byteCount / bench.namespace.blockByteCount)
-      var random = options.seed
+      var random = options.common.seed
       var given = 0
       var done = 0
       while given < min(queue.capacity, count) {
         let buffer: StreamingBuffer
         do throws(DMAError) {
           buffer = try StreamingBuffer(
-            byteCount: byteCount, in: bench.platform, placement: options.bufferPlacement)
+            byteCount: byteCount, in: bench.platform, placement: bench.machine.placement)
         } catch { throw .dma(error) }
         let first = Self.next(&random) % places * blocks
         try queue.read(
@@ -115,12 +115,12 @@
       let rate = UInt64(count) * 1_000_000_000 / spent
       let tripsPer32 = trips.map { Double($0) * 32 / Double(count) }
       let tripText = tripsPer32.map { "\(($0 * 100).rounded() / 100)" }
-      switch options.format {
+      switch options.common.format {
       case .text:
         print(
           """
           \(count) reads of \(size) at random, \(bench.queue.capacity) at once, mapping \
-          \(options.mapping.rawValue)\(keepMapped ? ", kept mapped" : "")
+          \(options.common.mapping.rawValue)\(keepMapped ? ", kept mapped" : "")
           \(rate) IOPS, \(spent / UInt64(count)) ns each (\(processor / UInt64(count)) ns of this \
           process's processor time), \
           \((rate * size.byteCount) >> 20) MiB/s
@@ -128,8 +128,8 @@
         if let tripText { print("\(tripText) messages to QEMU for 32 reads") }
       case .json:
         print(
-          "{\"machine\":\"\(options.machine.rawValue)\","
-            + "\"mapping\":\"\(options.mapping.rawValue)\",\"reads\":\(count),"
+          "{\"machine\":\"\(options.common.machine)\","
+            + "\"mapping\":\"\(options.common.mapping.rawValue)\",\"reads\":\(count),"
             + "\"bytes\":\(size.byteCount),\"depth\":\(bench.queue.capacity),"
             + "\"iops\":\(rate),\"ns\":\(spent / UInt64(count)),"
             + "\"processor_ns\":\(processor / UInt64(count)),"

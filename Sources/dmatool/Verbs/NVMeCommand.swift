@@ -19,20 +19,7 @@
 
   /// What all verbs of `nvme` take.
   struct NVMeOptions: ParsableArguments {
-    @Option(help: "Where the controller is.")
-    var machine: MachineKind = .simulated
-
-    @Option(help: "What stands between the controller and memory.")
-    var mapping: MappingKind = .direct
-
-    @Option(help: "When the IOMMU forgets what was unmapped.")
-    var iommu: InvalidationKind = .strict
-
-    @Option(help: "How much memory the machine has.")
-    var memory = ByteSize(6 << 30)
-
-    @Option(help: "How many address bits the controller drives.")
-    var mask = 64
+    @OptionGroup(title: "Machine and mapping") var common: MachineOptions
 
     @Option(help: "The file that holds the disk.")
     var image: String?
@@ -40,33 +27,13 @@
     @Flag(help: "Open the image read-only: the disk takes no writes.")
     var readOnly = false
 
-    @Option(help: "Where buffers lie: within the mask, or as high as possible.")
-    var placement: PlacementKind = .high
-
     @Option(help: "How many commands run at once.")
     var depth = 32
 
-    @Flag(help: "Wait for message interrupts instead of polling.")
-    var interrupt = false
-
-    @Option(help: "Seed of the simulated machine.")
-    var seed: UInt64 = 1
-
-    @Option(help: "How to write the result.")
-    var format: OutputFormat = .text
-
     func validate() throws {
-      guard (1...64).contains(mask) else {
-        throw ValidationError("--mask takes 1 to 64 bits, not \(mask)")
-      }
       guard (1...1024).contains(depth) else {
         throw ValidationError("--depth takes 1 to 1024 commands, not \(depth)")
       }
-    }
-
-    /// Where a verb's buffers lie.
-    var bufferPlacement: StreamingBuffer.Placement {
-      placement == .high ? .high : .below(DMAMask(bitCount: mask))
     }
   }
 

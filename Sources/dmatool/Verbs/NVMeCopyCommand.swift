@@ -39,7 +39,7 @@
       counter.observe(bench.queue.device)
       let pump = NVMePump(
         queue: bench.queue, namespace: bench.namespace, platform: bench.platform,
-        placement: options.bufferPlacement, pieceByteCount: pieceByteCount(bench))
+        placement: bench.machine.placement, pieceByteCount: pieceByteCount(bench))
       let begun = (host: HostClock.nanoseconds, machine: bench.platform.nanoseconds)
       let written: NVMePump.Result
       var compared: NVMePump.Result?
@@ -78,20 +78,20 @@
         compared.map { $0.firstDifference.map { "different from byte \($0) on" } ?? "identical" }
       let commandCount = written.commandCount + (compared?.commandCount ?? 0)
       let bounced = bench.mapping.bouncedByteCount
-      switch options.format {
+      switch options.common.format {
       case .text:
-        let detail = bench.mapping.summary(of: options.mapping)
+        let detail = bench.mapping.summary(of: options.common.mapping)
         print(
           """
           \(written.byteCount) bytes onto the disk\(outcome.map { ", read back: \($0)" } ?? "")
           \(commandCount) commands, \(counts.maps) maps, \(counts.unmaps) unmaps, \(counts.live) \
-          still mapped, mapping \(options.mapping.rawValue)\(detail)
+          still mapped, mapping \(options.common.mapping.rawValue)\(detail)
           \(Output.seconds(host)) s, \(Output.seconds(machine)) s of the machine's time
           """)
       case .json:
         print(
-          "{\"machine\":\"\(options.machine.rawValue)\","
-            + "\"mapping\":\"\(options.mapping.rawValue)\",\"bytes\":\(written.byteCount),"
+          "{\"machine\":\"\(options.common.machine)\","
+            + "\"mapping\":\"\(options.common.mapping.rawValue)\",\"bytes\":\(written.byteCount),"
             + "\"identical\":\(compared.map { "\($0.firstDifference == nil)" } ?? "null"),"
             + "\"commands\":\(commandCount),\"maps\":\(counts.maps),\"unmaps\":\(counts.unmaps),"
             + "\"live\":\(counts.live),\"bounced_bytes\":\(bounced),"

@@ -16,7 +16,7 @@
       let namespace = bench.namespace
       let version =
         "\(identity.version >> 16).\(identity.version >> 8 & 0xff).\(identity.version & 0xff)"
-      switch options.format {
+      switch options.common.format {
       case .text:
         print(
           """

@@ -58,7 +58,7 @@
       }
       bar.clear()
       guard output != nil else { return }
-      switch options.format {
+      switch options.common.format {
       case .text: print("\(done) bytes from the disk's byte \(offset.byteCount) on")
       case .json: print("{\"bytes\":\(done),\"offset\":\(offset.byteCount)}")
       }
@@ -69,7 +69,7 @@
     ) throws(NVMePump.Stop) -> StreamingBuffer {
       do throws(DMAError) {
         return try StreamingBuffer(
-          byteCount: 1 << 20, in: bench.platform, placement: options.bufferPlacement)
+          byteCount: 1 << 20, in: bench.platform, placement: bench.machine.placement)
       } catch { throw .disk(.dma(error)) }
     }
 

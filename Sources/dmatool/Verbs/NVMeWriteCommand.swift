@@ -53,7 +53,7 @@
         throw Failure.stopped(error)
       }
       bar.clear()
-      switch options.format {
+      switch options.common.format {
       case .text: print("\(done) bytes onto the disk from byte \(offset.byteCount) on")
       case .json: print("{\"bytes\":\(done),\"offset\":\(offset.byteCount)}")
       }
@@ -69,7 +69,7 @@
         // New memory is zero: so is what follows the file's last byte.
         buffer = try StreamingBuffer(
           byteCount: (count + block - 1) / block * block, in: bench.platform,
-          placement: options.bufferPlacement)
+          placement: bench.machine.placement)
       } catch { throw .disk(.dma(error)) }
       try NVMePump.fill(&buffer, file, done, count)
       do throws(NVMeError) {

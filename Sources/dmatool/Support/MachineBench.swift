@@ -1,0 +1,123 @@
+#if CLI
+  internal import DMA
+  internal import DMAMapping
+  internal import PCI
+  internal import QEMUMachine
+  internal import SimulatedMachine
+
+  /// A device that a verb drives, as each kind of machine has it.
+  struct DevicePlan {
+    /// What messages call it.
+    var name: String
+    var vendorID: UInt16
+    var deviceID: UInt16
+    /// How many address bits it has; `--mask` gives it another number.
+    var maskBitCount = 64
+    /// Where buffers lie when the user does not say.
+    var placement = PlacementKind.low
+    /// Makes the simulated one with this mask.
+    var simulated: (DMAMask) throws -> SimulatedDevice
+    /// QEMU's; nil where QEMU has none.
+    var qemu: ((DMAMask) throws -> QEMUMachine.Device)?
+  }
+
+  /// A machine with one device on it, behind a mapping: what `MachineOptions` ask for.
+  ///
+  /// Everything that can go wrong has ended the verb with a message and its exit code.
+  struct MachineBench {
+    let device: PCIDevice
+    let mapping: MappingBench
+    let options: MachineOptions
+    /// The address bits the device drives.
+    let mask: DMAMask
+    /// Where buffers lie.
+    let placement: StreamingBuffer.Placement
+    private let machine: Machine
+
+    /// The machine itself, which lives as long as this.
+    private enum Machine {
+      case simulated(SimulatedMachine)
+      case qemu(QEMUMachine)
+    }
+
+    var platform: Platform { device.dma.platform }
+
+    /// Messages that went to QEMU, whether an answer was waited for or not; nil on other machines.
+    var messageCount: Int? {
+      if case .qemu(let machine) = machine { machine.commandCount } else { nil }
+    }
+
+    /// How often an answer of QEMU's was waited for; nil on other machines.
+    var roundTripCount: Int? {
+      if case .qemu(let machine) = machine { machine.roundTripCount } else { nil }
+    }
+
+    init(_ options: MachineOptions, _ plan: DevicePlan) throws {
+      mask = DMAMask(bitCount: options.mask ?? plan.maskBitCount)
+      placement = (options.placement ?? plan.placement) == .high ? .high : .below(mask)
+      let host: PCIHost
+      let iommu: RegisterWindow?
+      var interruptPage: ClosedRange<UInt64>?
+      switch options.machine {
+      case .simulated:
+        let machine = try Self.simulate(options, try plan.simulated(mask))
+        self.machine = .simulated(machine)
+        host = machine.pci
+        iommu = machine.iommuRegisters
+      case .qemu:
+        guard let qemu = plan.qemu else { throw Failure.badInput("QEMU has no \(plan.name)") }
+        let machine = try Self.startQEMU(options, try qemu(mask))
+        self.machine = .qemu(machine)
+        host = machine.pci
+        interruptPage = machine.interruptPage
+        let registers = PhysicalAddress(rawValue: 0xfed9_0000)
+        iommu = options.mapping == .iommu ? machine.registers(at: registers, byteCount: 4096) : nil
+      }
+      guard let address = host.find(vendorID: plan.vendorID, deviceID: plan.deviceID) else {
+        throw Failure.failed("the machine has no \(plan.name)")
+      }
+      do throws(DMAError) {
+        mapping = try MappingBench(
+          options.mapping, options.iommu, host.platform, address: address, limit: mask,
+          iommu: iommu, interruptPage: interruptPage)
+      } catch {
+        throw Failure.failed("the \(options.mapping.rawValue) mapping: \(error.description)")
+      }
+      do throws(PCIError) {
+        device = try PCIDevice(host: host, address: address, mapping: mapping.mapping)
+      } catch {
+        throw Failure.failed(error.description)
+      }
+      self.options = options
+    }
+
+    private static func simulate(
+      _ options: MachineOptions, _ device: SimulatedDevice
+    ) throws -> SimulatedMachine {
+      var configuration = SimulatedMachine.Configuration()
+      configuration.memoryByteCount = options.memory.byteCount
+      configuration.seed = options.seed
+      if options.mapping == .iommu { configuration.iommu = .vtd() }
+      do throws(SimulatedMachineError) {
+        let machine = try SimulatedMachine(configuration)
+        try machine.attach(device)
+        return machine
+      } catch {
+        throw Failure.badInput("the simulated machine: \(error.description)")
+      }
+    }
+
+    private static func startQEMU(
+      _ options: MachineOptions, _ device: QEMUMachine.Device
+    ) throws -> QEMUMachine {
+      var configuration = QEMUMachine.Configuration(devices: [device])
+      configuration.memoryByteCount = options.memory.byteCount
+      configuration.hasIOMMU = options.mapping == .iommu
+      do throws(QEMUError) {
+        return try QEMUMachine(configuration)
+      } catch {
+        throw Failure.badInput("QEMU: \(error.description)")
+      }
+    }
+  }
+#endif
