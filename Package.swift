@@ -101,7 +101,9 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "DriversTests",
-      dependencies: ["DMA", "DMAMapping", "Drivers", "PCI", "SimulatedMachine", "TestSupport"],
+      dependencies: [
+        "DMA", "DMAChecker", "DMAMapping", "Drivers", "PCI", "SimulatedMachine", "TestSupport",
+      ],
       swiftSettings: common),
     .testTarget(
       name: "SimulatedMachineTests",

@@ -47,7 +47,7 @@ import Testing
     #expect(bench.pci.dma.quarantined.mappingCount == 0)
     #expect(bench.pci.dma.liveCoherentCount == 0)
     // A pool's or table's pages may stay; what was allocated for transfers may not.
-    if setup == .direct { #expect(bench.machine.freeByteCount == free) }
+    if setup.kind == .direct { #expect(bench.machine.freeByteCount == free) }
     return result
   }
 

@@ -79,7 +79,7 @@ private final class MailboxAdapter: SimulatedDevice {
   }
 
   @Test(arguments: Setup.allCases)
-  func `E5 R80 R88 R92 commands of 1 to 128 entries go through a mailbox`(setup: Setup) throws {
+  func `E5 R35 R80 R88 R92 commands of 1 to 128 entries go through a mailbox`(setup: Setup) throws {
     var random = SeededGenerator()
     let machine = try setup.machine(seed: random.next())
     let adapter = MailboxAdapter()

@@ -53,7 +53,7 @@ private final class ListWalker: SimulatedDevice {
       var table = InFlightTable<Head>(capacity: 512)
       var byAddress: [UInt64: UInt16] = [:]
       var number: UInt64 = 0
-      for round in 0..<10_000 {
+      for round in 0..<Scale.count(usual: 10_000, full: 100_000) {
         if byAddress.count < 512, byAddress.isEmpty || Bool.random(using: &random) {
           number += 1
           let block = try pool.allocate()

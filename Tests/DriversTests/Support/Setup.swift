@@ -6,14 +6,28 @@ import SimulatedMachine
 import Testing
 
 /// One way to stand between a controller and memory: the suites run over each (R5).
-enum Setup: String, CaseIterable, Sendable, CustomTestStringConvertible {
-  case direct
-  /// Everything is copied, also what the device reaches by itself.
-  case bounce
-  case iommu
-  case deferredIOMMU
+struct Setup: Equatable, Sendable, CustomTestStringConvertible {
+  enum Kind: String, CaseIterable, Sendable {
+    case direct
+    /// Everything is copied, also what the device reaches by itself.
+    case bounce
+    /// Behind a VT-d unit that forgets at each unmap.
+    case iommu = "IOMMU, strict"
+    /// Behind a VT-d unit that forgets for many unmaps at once.
+    case deferredIOMMU = "IOMMU, deferred"
+  }
 
-  var testDescription: String { rawValue }
+  var kind: Kind
+  /// Whether the device sees what CPU caches hold.
+  var isCoherent = true
+
+  static let direct = Setup(kind: .direct)
+
+  static let allCases = [true, false].flatMap { isCoherent in
+    Kind.allCases.map { Setup(kind: $0, isCoherent: isCoherent) }
+  }
+
+  var testDescription: String { isCoherent ? kind.rawValue : "\(kind.rawValue), incoherent" }
 }
 
 extension Setup {
@@ -21,7 +35,8 @@ extension Setup {
   func machine(seed: UInt64 = 1) throws -> SimulatedMachine {
     var configuration = SimulatedMachine.Configuration()
     configuration.seed = seed
-    if self == .iommu || self == .deferredIOMMU { configuration.iommu = .vtd() }
+    configuration.isCoherent = isCoherent
+    if kind == .iommu || kind == .deferredIOMMU { configuration.iommu = .vtd() }
     return try SimulatedMachine(configuration)
   }
 
@@ -31,7 +46,7 @@ extension Setup {
   ) throws -> (device: PCIDevice, kept: [AnyObject]) {
     let mapping: DMAMapping
     let kept: [AnyObject]
-    switch self {
+    switch kind {
     case .direct:
       mapping = DirectMapping.make(for: machine.platform)
       kept = []
@@ -46,7 +61,7 @@ extension Setup {
       let unit = try VTDUnit(
         registers: try #require(machine.iommuRegisters), platform: machine.platform)
       var options = IOMMUDomain.Options()
-      if self == .deferredIOMMU { options.invalidation = .deferred() }
+      if kind == .deferredIOMMU { options.invalidation = .deferred() }
       let domain = try IOMMUDomain(
         platform: machine.platform, unit: unit.unit, options: options)
       try domain.attach(requester: UInt16(truncatingIfNeeded: address.packed))

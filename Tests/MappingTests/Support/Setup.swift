@@ -169,6 +169,9 @@ private struct BenchBus {
     options.limit = .bits24
     if let low = try? BounceMapping(platform: platform, options: options) { return low }
     options.limit = .bits32
+    if let low = try? BounceMapping(platform: platform, options: options) { return low }
+    // A machine without memory below 4 GiB.
+    options.limit = .bits64
     return try BounceMapping(platform: platform, options: options)
   }
 
