@@ -68,9 +68,20 @@ uintptr_t simulated_host_private(uint64_t size) {
 }
 
 void simulated_host_copy(uintptr_t to, uintptr_t from, size_t byte_count) {
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
   memcpy((void *)to, (const void *)from, byte_count);
+}
+
+void simulated_host_device_read(uintptr_t to, uintptr_t ram, size_t byte_count) {
+  // A read pushes the writes before it (PCI 3.0, 3.2.5, rule 1), and none after it comes earlier.
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  memcpy((void *)to, (const void *)ram, byte_count);
+  __atomic_thread_fence(__ATOMIC_ACQUIRE);
+}
+
+void simulated_host_device_write(uintptr_t ram, uintptr_t from, size_t byte_count) {
+  // Writes are seen in the order in which they were made.
+  __atomic_thread_fence(__ATOMIC_RELEASE);
+  memcpy((void *)ram, (const void *)from, byte_count);
 }
 
 void simulated_host_fill(uintptr_t at, uint8_t value, size_t byte_count) {

@@ -33,9 +33,13 @@ void simulated_host_release(uintptr_t at, uint64_t size);
 /// Maps zeroed memory of its own that is backed only where it is touched; 0 when that fails.
 uintptr_t simulated_host_private(uint64_t size);
 
-/// Copies between a device and memory: everything stored before is seen by others before what is
-/// copied, and what is copied before anything stored after.
+/// Copies bytes that no other thread has.
 void simulated_host_copy(uintptr_t to, uintptr_t from, size_t byte_count);
+/// A device's read of memory: what it wrote before is seen by others first, and it sees nothing
+/// older than what it reads afterwards.
+void simulated_host_device_read(uintptr_t to, uintptr_t ram, size_t byte_count);
+/// A device's write to memory: others see it after everything the device wrote before.
+void simulated_host_device_write(uintptr_t ram, uintptr_t from, size_t byte_count);
 /// Fills memory with a byte.
 void simulated_host_fill(uintptr_t at, uint8_t value, size_t byte_count);
 

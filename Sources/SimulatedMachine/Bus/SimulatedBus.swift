@@ -108,9 +108,9 @@ final class SimulatedBus {
     let ram = memory.deviceAddress(access.address)
     if access.isWrite {
       memory.markTouched(access.address, access.byteCount)
-      simulated_host_copy(ram, access.buffer, access.byteCount)
+      simulated_host_device_write(ram, access.buffer, access.byteCount)
     } else {
-      simulated_host_copy(access.buffer, ram, access.byteCount)
+      simulated_host_device_read(access.buffer, ram, access.byteCount)
     }
     return .done
   }

@@ -11,20 +11,8 @@ internal import Synchronization
 /// Where devices have a thread of their own, it is the host's steady clock instead.
 @safe
 final class SimulatedClock {
-  /// Something a device asked to be told of later.
-  struct Event {
-    var time: UInt64
-    /// Decides among events of the same time.
-    var order: UInt64
-    /// Which device: its slot and the generation of what sits there.
-    var slot: Int
-    var generation: UInt64
-    var tag: UInt64
-  }
-
   private struct State: ~Copyable {
-    /// A binary heap, the next event first.
-    var events: [Event] = []
+    var events = EventHeap()
     var random: SeededRandom
     /// How far an idle `relax` moves time.
     var idleStep = SimulatedClock.shortestStep
@@ -77,11 +65,10 @@ final class SimulatedClock {
       let after = max(1, stretched.overflow ? delay : stretched.partialValue)
       let now = isHostTime ? self.now() : time.load(ordering: .relaxed)
       let due = now.addingReportingOverflow(after)
-      unsafe Self.push(
-        Event(
+      unsafe state.pointee.events.push(
+        ClockEvent(
           time: due.overflow ? .max : due.partialValue, order: order, slot: slot,
-          generation: generation, tag: tag),
-        &state.pointee.events)
+          generation: generation, tag: tag))
       unsafe state.pointee.idleStep = Self.shortestStep
     }
     alarm?.ring()
@@ -110,44 +97,13 @@ final class SimulatedClock {
   }
 
   /// Takes the next event that is due at `time`, if any.
-  func takeDue(at time: UInt64) -> Event? {
+  func takeDue(at time: UInt64) -> ClockEvent? {
     lock.withLock {
       // SAFETY: as above.
       guard let next = unsafe state.pointee.events.first, next.time <= time else { return nil }
-      unsafe Self.popFirst(&state.pointee.events)
+      unsafe state.pointee.events.removeFirst()
       unsafe state.pointee.idleStep = Self.shortestStep
       return next
-    }
-  }
-
-  private static func isBefore(_ left: Event, _ right: Event) -> Bool {
-    left.time != right.time ? left.time < right.time : left.order < right.order
-  }
-
-  private static func push(_ event: Event, _ events: inout [Event]) {
-    events.append(event)
-    var index = events.count - 1
-    while index > 0 {
-      let parent = (index - 1) / 2
-      guard isBefore(events[index], events[parent]) else { return }
-      events.swapAt(index, parent)
-      index = parent
-    }
-  }
-
-  private static func popFirst(_ events: inout [Event]) {
-    events.swapAt(0, events.count - 1)
-    events.removeLast()
-    var index = 0
-    while true {
-      var next = index
-      for child in [2 * index + 1, 2 * index + 2]
-      where child < events.count && isBefore(events[child], events[next]) {
-        next = child
-      }
-      guard next != index else { return }
-      events.swapAt(index, next)
-      index = next
     }
   }
 }

@@ -19,9 +19,12 @@
     ///   - isReadOnly: whether the verb leaves the image as it is.
     ///
     ///   - disk: size of a disk in memory, for when there is no image.
-    init(_ options: NVMeOptions, isReadOnly: Bool, disk: ByteSize? = nil) throws {
+    ///   - isNumbered: whether each word of 8 bytes of such a disk holds its number.
+    init(
+      _ options: NVMeOptions, isReadOnly: Bool, disk: ByteSize? = nil, isNumbered: Bool = false
+    ) throws {
       let machine = try MachineBench(
-        options.common, Self.plan(options, isReadOnly || options.readOnly, disk))
+        options.common, Self.plan(options, isReadOnly || options.readOnly, disk, isNumbered))
       var driver = NVMeDevice.Options()
       driver.mask = machine.mask
       driver.queueCapacity = options.depth
@@ -38,14 +41,15 @@
     }
 
     private static func plan(
-      _ options: NVMeOptions, _ isReadOnly: Bool, _ disk: ByteSize?
+      _ options: NVMeOptions, _ isReadOnly: Bool, _ disk: ByteSize?, _ isNumbered: Bool
     ) -> DevicePlan {
       DevicePlan(
         name: "NVMe controller", vendorID: 0x1b36, deviceID: 0x0010, placement: .high,
         simulated: { mask in
           var controller = NVMeController.Configuration()
           controller.mask = mask.rawValue
-          return NVMeController(try storage(options.image, isReadOnly, disk), controller)
+          return NVMeController(
+            try storage(options.image, isReadOnly, disk, isNumbered), controller)
         },
         qemu: { _ in
           let path = try required(options.image)
@@ -56,13 +60,32 @@
     }
 
     private static func storage(
-      _ path: String?, _ isReadOnly: Bool, _ disk: ByteSize?
+      _ path: String?, _ isReadOnly: Bool, _ disk: ByteSize?, _ isNumbered: Bool
     ) throws -> NVMeStorage {
       guard path == nil, let disk else { return try image(try required(path), isReadOnly) }
       do throws(SimulatedMachineError) {
-        return try NVMeMemory(zeroes: disk.byteCount)
+        let storage = try NVMeMemory(zeroes: disk.byteCount)
+        if isNumbered { number(storage) }
+        return storage
       } catch {
         throw Failure.failed("a disk of \(disk): \(error.description)")
+      }
+    }
+
+    /// Writes the number of each word into it.
+    private static func number(_ storage: NVMeStorage) {
+      let wordCount = 1 << 17
+      var words = [UInt64](repeating: 0, count: wordCount)
+      var done: UInt64 = 0
+      while done < storage.byteCount {
+        let byteCount = Int(min(storage.byteCount - done, UInt64(wordCount * 8)))
+        for index in 0..<wordCount { words[index] = (done / 8 + UInt64(index)).littleEndian }
+        // SAFETY: the array holds that many bytes and outlives the call.
+        unsafe words.withUnsafeBytes { bytes in
+          _ = unsafe storage.write(
+            at: done, from: UnsafeRawBufferPointer(rebasing: bytes[..<byteCount]))
+        }
+        done += UInt64(byteCount)
       }
     }
 

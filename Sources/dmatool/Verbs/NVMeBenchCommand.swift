@@ -26,7 +26,8 @@
     var keepMapped = false
 
     func run() throws {
-      let bench = try NVMeBench(options, isReadOnly: true, disk: disk)
+      let bench = try NVMeBench(
+        options, isReadOnly: true, disk: disk, isNumbered: options.image == nil)
       let block = bench.namespace.blockByteCount
       let byteCount = Int(size.byteCount)
       guard byteCount > 0, byteCount % block == 0, byteCount <= bench.nvme.transferByteCountMax,
@@ -37,105 +38,74 @@
             + " \(bench.nvme.transferByteCountMax)")
       }
       guard count > 0 else { throw Failure.badInput("--count takes at least 1") }
-      let trips = bench.machine.messageCount
-      let begun = HostClock.nanoseconds
-      let processorBegun = HostClock.processorNanoseconds
-      let machineBegun = bench.platform.nanoseconds
+      var reader = NVMeReader(
+        queue: bench.queue, namespace: bench.namespace, byteCount: byteCount, count: count,
+        isKeptMapped: keepMapped, isNumbered: options.image == nil, random: options.common.seed)
+      let machine = bench.machine
+      let before = (machine.messageCount, machine.roundTripCount, bench.platform.nanoseconds)
+      let begun = (HostClock.nanoseconds, HostClock.processorNanoseconds)
       do throws(NVMeError) {
-        try read(bench, byteCount)
+        try reader.run(bench.platform, machine.placement)
       } catch {
         throw Failure.failed(error.description)
       }
-      let spent = max(HostClock.nanoseconds - begun, 1)
-      let processor = HostClock.processorNanoseconds - processorBegun
-      let machineSpent = bench.platform.nanoseconds - machineBegun
       report(
-        bench, spent, processor, machineSpent, bench.machine.messageCount.map { $0 - (trips ?? 0) })
-    }
-
-    /// Keeps `depth` reads running until all are done.
-    private func read(_ bench: NVMeBench, _ byteCount: Int) throws(NVMeError) {
-      let queue = bench.queue
-      let places = bench.namespace.byteCount / UInt64(byteCount)
-      let blocks = UInt64(byteCount / bench.namespace.blockByteCount)
-      var random = options.common.seed
-      var given = 0
-      var done = 0
-      while given < min(queue.capacity, count) {
-        let buffer: StreamingBuffer
-        do throws(DMAError) {
-          buffer = try StreamingBuffer(
-            byteCount: byteCount, in: bench.platform, placement: bench.machine.placement)
-        } catch { throw .dma(error) }
-        let first = Self.next(&random) % places * blocks
-        try queue.read(
-          try Self.map(buffer, queue.device), fromBlock: first, of: bench.namespace
-        ).get()
-        given += 1
-      }
-      while done < count {
-        guard let completion = try queue.next() else { throw .stopped }
-        if let error = completion.error {
-          _ = completion.takeTransfer().unmap()
-          throw error
-        }
-        done += 1
-        guard case .read(let mapping) = completion.takeTransfer() else { continue }
-        guard given < count else {
-          _ = mapping.unmap()
-          continue
-        }
-        let first = Self.next(&random) % places * blocks
-        let again = keepMapped ? mapping : try Self.map(mapping.unmap(), queue.device)
-        try queue.read(again, fromBlock: first, of: bench.namespace).get()
-        given += 1
+        bench,
+        Figures(
+          spent: max(HostClock.nanoseconds - begun.0, 1),
+          processor: HostClock.processorNanoseconds - begun.1,
+          machine: bench.platform.nanoseconds - before.2,
+          messages: machine.messageCount.map { $0 - (before.0 ?? 0) },
+          roundTrips: machine.roundTripCount.map { $0 - (before.1 ?? 0) }))
+      guard reader.wrongCount == 0 else {
+        throw Failure.failed("\(reader.wrongCount) reads brought other bytes than the disk has")
       }
     }
 
-    private static func map(
-      _ buffer: consuming StreamingBuffer, _ device: DMADevice
-    ) throws(NVMeError) -> StreamingMapping<FromDevice> {
-      do throws(DMAError) {
-        return try buffer.map(FromDevice.self, for: device).get()
-      } catch { throw .dma(error) }
+    /// What a run took.
+    private struct Figures {
+      var spent: UInt64
+      var processor: UInt64
+      var machine: UInt64
+      /// Sent to QEMU in all, and with an answer that was waited for.
+      var messages: Int?
+      var roundTrips: Int?
     }
 
-    /// Xorshift: where to read is not to cost more than reading.
-    private static func next(_ state: inout UInt64) -> UInt64 {
-      state |= 1
-      state ^= state << 13
-      state ^= state >> 7
-      state ^= state << 17
-      return state
-    }
-
-    private func report(
-      _ bench: NVMeBench, _ spent: UInt64, _ processor: UInt64, _ machine: UInt64, _ trips: Int?
-    ) {
-      let rate = UInt64(count) * 1_000_000_000 / spent
-      let tripsPer32 = trips.map { Double($0) * 32 / Double(count) }
-      let tripText = tripsPer32.map { "\(($0 * 100).rounded() / 100)" }
+    private func report(_ bench: NVMeBench, _ figures: Figures) {
+      let total = UInt64(count)
+      let rate = total * 1_000_000_000 / figures.spent
+      let messages = figures.messages.map { Self.perBatch($0, count) }
+      let roundTrips = figures.roundTrips.map { Self.perBatch($0, count) }
+      let mapping = options.common.mapping.rawValue
       switch options.common.format {
       case .text:
         print(
           """
           \(count) reads of \(size) at random, \(bench.queue.capacity) at once, mapping \
-          \(options.common.mapping.rawValue)\(keepMapped ? ", kept mapped" : "")
-          \(rate) IOPS, \(spent / UInt64(count)) ns each (\(processor / UInt64(count)) ns of this \
+          \(mapping)\(keepMapped ? ", kept mapped" : "")
+          \(rate) IOPS, \(figures.spent / total) ns each (\(figures.processor / total) ns of this \
           process's processor time), \
           \((rate * size.byteCount) >> 20) MiB/s
           """)
-        if let tripText { print("\(tripText) messages to QEMU for 32 reads") }
+        if let messages, let roundTrips {
+          print("\(messages) messages to QEMU for 32 reads, \(roundTrips) of them waited for")
+        }
       case .json:
         print(
-          "{\"machine\":\"\(options.common.machine)\","
-            + "\"mapping\":\"\(options.common.mapping.rawValue)\",\"reads\":\(count),"
-            + "\"bytes\":\(size.byteCount),\"depth\":\(bench.queue.capacity),"
-            + "\"iops\":\(rate),\"ns\":\(spent / UInt64(count)),"
-            + "\"processor_ns\":\(processor / UInt64(count)),"
-            + "\"machine_ns\":\(machine / UInt64(count)),"
-            + "\"messages_per_32\":\(tripText ?? "null")}")
+          "{\"machine\":\"\(options.common.machine)\",\"mapping\":\"\(mapping)\","
+            + "\"reads\":\(count),\"bytes\":\(size.byteCount),"
+            + "\"depth\":\(bench.queue.capacity),\"iops\":\(rate),"
+            + "\"ns\":\(figures.spent / total),\"processor_ns\":\(figures.processor / total),"
+            + "\"machine_ns\":\(figures.machine / total),"
+            + "\"messages_per_32\":\(messages ?? "null"),"
+            + "\"round_trips_per_32\":\(roundTrips ?? "null")}")
       }
+    }
+
+    /// How many for 32 reads, with two digits behind the point.
+    private static func perBatch(_ number: Int, _ count: Int) -> String {
+      "\((Double(number) * 3200 / Double(count)).rounded() / 100)"
     }
   }
 #endif

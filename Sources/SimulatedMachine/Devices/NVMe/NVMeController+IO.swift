@@ -32,14 +32,18 @@ extension NVMeController {
     guard isInside(command) else { return .outOfRange }
     let byteCount = Int(command.blockCount) * options.blockByteCount
     guard byteCount <= options.transferByteCountMax else { return .invalidField }
-    let staging = unsafe UnsafeMutableRawBufferPointer(
-      rebasing: state.pointee.staging[..<byteCount])
     let offset = command.firstBlock * UInt64(options.blockByteCount)
-    let outcome = unsafe storage.read(at: offset, into: staging)
-    guard outcome == .done else { return code(outcome, .unrecoveredReadError) }
+    var medium = unsafe storage.memory(at: offset, byteCount: byteCount)
+    if unsafe medium == nil {
+      let staging = unsafe UnsafeMutableRawBufferPointer(
+        rebasing: state.pointee.staging[..<byteCount])
+      let outcome = unsafe storage.read(at: offset, into: staging)
+      guard outcome == .done else { return code(outcome, .unrecoveredReadError) }
+      unsafe medium = UnsafeRawBufferPointer(staging)
+    }
     counters.readCommands += 1
     counters.blocksRead += command.blockCount
-    return move(command, byteCount, toMemory: true)
+    return unsafe move(command, byteCount, .toMemory(medium?.baseAddress))
   }
 
   private func write(_ command: NVMeEntry) -> NVMeCode {
@@ -47,7 +51,7 @@ extension NVMeController {
     guard !storage.isReadOnly else { return .writeProtected }
     let byteCount = Int(command.blockCount) * options.blockByteCount
     guard byteCount <= options.transferByteCountMax else { return .invalidField }
-    let moved = move(command, byteCount, toMemory: false)
+    let moved = move(command, byteCount, .fromMemory)
     guard moved == .success else { return moved }
     let staging = unsafe UnsafeRawBufferPointer(rebasing: state.pointee.staging[..<byteCount])
     let offset = command.firstBlock * UInt64(options.blockByteCount)
@@ -65,27 +69,35 @@ extension NVMeController {
         at: command.firstBlock * block, byteCount: command.blockCount * block), .writeFault)
   }
 
-  /// Moves bytes between staging and the memory that a command's PRP entries name (NVM Express
-  /// 1.4, 4.3).
+  /// Which way a command's bytes go.
+  @safe
+  enum Way {
+    /// From there, which is not nil where there are bytes, to memory.
+    case toMemory(UnsafeRawPointer?)
+    /// From memory to staging.
+    case fromMemory
+  }
+
+  /// Moves bytes to or from the memory that a command's PRP entries name (NVM Express 1.4, 4.3).
   ///
   /// Page after page: only the first may begin inside of a page.
-  func move(_ command: NVMeEntry, _ byteCount: Int, toMemory: Bool) -> NVMeCode {
+  func move(_ command: NVMeEntry, _ byteCount: Int, _ way: Way) -> NVMeCode {
     let page = UInt64(pageByteCount)
     guard command.prp1 & 3 == 0 else { return .invalidPRPOffset }
     let first = min(byteCount, pageByteCount - Int(command.prp1 & (page - 1)))
-    guard moveRun(command.prp1, 0, first, toMemory) else { return .dataTransferError }
+    guard moveRun(command.prp1, 0, first, way) else { return .dataTransferError }
     if first == byteCount { return .success }
     if byteCount - first <= pageByteCount {
       guard command.prp2 & (page - 1) == 0 else { return .invalidPRPOffset }
-      return moveRun(command.prp2, first, byteCount - first, toMemory)
+      return moveRun(command.prp2, first, byteCount - first, way)
         ? .success : .dataTransferError
     }
-    return moveList(command.prp2, first, byteCount, toMemory)
+    return moveList(command.prp2, first, byteCount, way)
   }
 
   /// Goes through PRP lists: a list ends with its page, and its last entry then names the next.
   private func moveList(
-    _ start: UInt64, _ first: Int, _ byteCount: Int, _ toMemory: Bool
+    _ start: UInt64, _ first: Int, _ byteCount: Int, _ way: Way
   ) -> NVMeCode {
     let page = UInt64(pageByteCount)
     var listAddress = start
@@ -105,7 +117,7 @@ extension NVMeController {
         let entry = unsafe state.pointee.list[index]
         guard entry & (page - 1) == 0 else { return .invalidPRPOffset }
         let run = min(byteCount - done, pageByteCount)
-        guard moveRun(entry, done, run, toMemory) else { return .dataTransferError }
+        guard moveRun(entry, done, run, way) else { return .dataTransferError }
         done += run
       }
       guard !isLast else { break }
@@ -115,16 +127,22 @@ extension NVMeController {
     return .success
   }
 
-  private func moveRun(_ given: UInt64, _ offset: Int, _ count: Int, _ toMemory: Bool) -> Bool {
+  private func moveRun(_ given: UInt64, _ offset: Int, _ count: Int, _ way: Way) -> Bool {
     let address = given & options.mask
+    var isWrite = false
+    if case .toMemory = way { isWrite = true }
     if address != given {
-      report(.clamped(given: given), address: address, byteCount: count, isWrite: toMemory)
+      report(.clamped(given: given), address: address, byteCount: count, isWrite: isWrite)
     }
-    let part = unsafe UnsafeMutableRawBufferPointer(
-      rebasing: state.pointee.staging[offset..<offset + count])
-    if toMemory {
-      return unsafe writeMemory(address, from: UnsafeRawBufferPointer(part)) == .done
+    switch way {
+    case .toMemory(let source):
+      let part = unsafe UnsafeRawBufferPointer(
+        start: source.map { unsafe $0 + offset }, count: count)
+      return unsafe writeMemory(address, from: part) == .done
+    case .fromMemory:
+      let part = unsafe UnsafeMutableRawBufferPointer(
+        rebasing: state.pointee.staging[offset..<offset + count])
+      return unsafe readMemory(address, into: part) == .done
     }
-    return unsafe readMemory(address, into: part) == .done
   }
 }

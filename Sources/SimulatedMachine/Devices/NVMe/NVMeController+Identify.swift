@@ -21,7 +21,7 @@ extension NVMeController {
       put64(4, 0x5254_00ff_fe12_3456)
     default: return .invalidField
     }
-    return move(command, 4096, toMemory: true)
+    return unsafe move(command, 4096, .toMemory(state.pointee.staging.baseAddress))
   }
 
   private func identifyController() {
@@ -80,7 +80,7 @@ extension NVMeController {
       putText(8, 8, "1.0")
     default: return .invalidLogPage
     }
-    return move(command, byteCount, toMemory: true)
+    return unsafe move(command, byteCount, .toMemory(state.pointee.staging.baseAddress))
   }
 
   // MARK: Bytes in staging

@@ -30,6 +30,12 @@ open class NVMeStorage {
     .failed(code: 0)
   }
 
+  /// Where the bytes from `offset` on are, for a medium that is memory of this process: the
+  /// controller then moves them from there, without a copy of its own; nil for any other.
+  ///
+  /// They stay there, and readable, while the object lives.
+  open func memory(at offset: UInt64, byteCount: Int) -> UnsafeRawBufferPointer? { nil }
+
   /// Stores the bytes of `buffer` from `offset` on.
   open func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) -> Outcome {
     .failed(code: 0)
@@ -88,6 +94,13 @@ public final class NVMeMemory: NVMeStorage {
     guard contains(offset, buffer.count) else { return .failed(code: 0) }
     simulated_host_copy(start + UInt(offset), UInt(bitPattern: from), buffer.count)
     return .done
+  }
+
+  public override func memory(at offset: UInt64, byteCount: Int) -> UnsafeRawBufferPointer? {
+    guard contains(offset, byteCount) else { return nil }
+    // SAFETY: the range is the object's own.
+    return unsafe UnsafeRawBufferPointer(
+      start: UnsafeRawPointer(bitPattern: start + UInt(offset)), count: byteCount)
   }
 
   private func contains(_ offset: UInt64, _ count: Int) -> Bool {
