@@ -28,6 +28,7 @@ let package = Package(
     .library(name: "DMAChecker", targets: ["DMAChecker"]),
     .library(name: "PCI", targets: ["PCI"]),
     .library(name: "Drivers", targets: ["Drivers"]),
+    .library(name: "AsyncDrivers", targets: ["AsyncDrivers"]),
     .library(name: "SimulatedMachine", targets: ["SimulatedMachine"]),
     .library(name: "QEMUMachine", targets: ["QEMUMachine"]),
     .library(name: "DeviceTree", targets: ["DeviceTree"]),
@@ -60,6 +61,8 @@ let package = Package(
       name: "QEMUMachine", dependencies: ["CQEMUHost", "DMA", "MachineMemory", "PCI"],
       swiftSettings: common),
     .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
+    // Drivers for tasks: hosted, on threads of their own.
+    .target(name: "AsyncDrivers", dependencies: ["DMA", "Drivers", "PCI"], swiftSettings: common),
     .target(name: "DeviceTree", swiftSettings: embeddable),
     .target(name: "DMATrace", dependencies: ["DMA"], swiftSettings: common),
     .executableTarget(
@@ -102,7 +105,8 @@ let package = Package(
     .testTarget(
       name: "DriversTests",
       dependencies: [
-        "DMA", "DMAChecker", "DMAMapping", "Drivers", "PCI", "SimulatedMachine", "TestSupport",
+        "AsyncDrivers", "DMA", "DMAChecker", "DMAMapping", "Drivers", "PCI", "SimulatedMachine",
+        "TestSupport",
       ],
       swiftSettings: common),
     .testTarget(

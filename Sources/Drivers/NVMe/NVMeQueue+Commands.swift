@@ -58,6 +58,14 @@ extension NVMeQueue {
       tag: tag)
   }
 
+  /// Makes what was written by completed commands survive a loss of power.
+  ///
+  /// - Returns: also `NVMeError.stopped`, with which a retry cannot help; `.queueFull`, with which
+  ///   it can.
+  public func flush(_ namespace: NVMeNamespace, tag: UInt64) -> NVMeSubmission {
+    submit(NVMeCommand(opcode: NVMeOpcode.flush, namespace: namespace.id), .none, tag: tag)
+  }
+
   private func submit(
     _ transfer: consuming NVMeTransfer, _ opcode: UInt8, _ namespace: NVMeNamespace, first: UInt64,
     byteCount: Int, tag: UInt64

@@ -33,6 +33,8 @@ public final class NVMeQueue {
   /// is not taken for one to the present.
   private let generations: UnsafeMutablePointer<UInt8>
   private var interrupt: PCIInterrupt?
+  /// Since when `tryNext` has been called in vain.
+  private var vainSince: UInt64?
 
   /// Words of an entry in each queue.
   private static var submissionWords: Int { 8 }
@@ -254,6 +256,29 @@ public final class NVMeQueue {
       lists.release(slot: slot, count: record.listCount)
       return NVMeCompletion(record, error: .stopped, result: 0)
     }
+    return nil
+  }
+
+  /// `next()` in pieces, for callers with something else to do in between: looks once, and gives
+  /// devices a moment when there is nothing.
+  ///
+  /// - Throws: as `next()`, when no command has completed in the device's time since the first of
+  ///   these calls that found none.
+  public func tryNext() throws(NVMeError) -> NVMeCompletion? {
+    guard !ExecutionContext.current.isAtomic else { throw .dma(.wouldBlock) }
+    let before = vainSince
+    vainSince = nil
+    guard running.count > 0 else { return nil }
+    if let done = try poll() { return done }
+    ring()
+    let now = shared.platform.nanoseconds
+    let begun = before ?? now
+    guard now &- begun < UInt64(shared.timeoutMilliseconds) * 1_000_000 else {
+      throw shared.stopAfterTimeout()
+    }
+    vainSince = begun
+    // Completions are in memory whether or not an interrupt tells of them.
+    shared.platform.relax()
     return nil
   }
 

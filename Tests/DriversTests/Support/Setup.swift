@@ -44,6 +44,14 @@ extension Setup {
   func open(
     _ machine: SimulatedMachine, _ address: PCIAddress
   ) throws -> (device: PCIDevice, kept: [AnyObject]) {
+    let (mapping, kept) = try mapping(machine, address)
+    return (try PCIDevice(host: machine.pci, address: address, mapping: mapping), kept)
+  }
+
+  /// The mapping for the function at an address; and what must be kept as long.
+  func mapping(
+    _ machine: SimulatedMachine, _ address: PCIAddress
+  ) throws -> (mapping: DMAMapping, kept: [AnyObject]) {
     let mapping: DMAMapping
     let kept: [AnyObject]
     switch kind {
@@ -68,7 +76,7 @@ extension Setup {
       kept = [unit, domain]
       mapping = domain.mapping
     }
-    return (try PCIDevice(host: machine.pci, address: address, mapping: mapping), kept)
+    return (mapping, kept)
   }
 }
 
