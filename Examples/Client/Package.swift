@@ -15,6 +15,7 @@ let package = Package(
       name: "Client",
       dependencies: [
         .product(name: "DMA", package: "swift-dma"),
+        .product(name: "DMAChecker", package: "swift-dma"),
         .product(name: "DMAMapping", package: "swift-dma"),
         .product(name: "SimulatedMachine", package: "swift-dma"),
       ])

@@ -35,7 +35,12 @@ extension MachineCore {
         unsafe MachineCore.from(context).maintain(
           cpuAddress, byteCount, CacheOperation(rawValue: operation))
       },
-      now: { unsafe MachineCore.from($0).clock.now() },
+      // Without a retain: checkers and waiting loops read it often.
+      now: { context in
+        unsafe Unmanaged<MachineCore>.fromOpaque(context)._withUnsafeGuaranteedRef {
+          $0.clock.now()
+        }
+      },
       relax: { unsafe MachineCore.from($0).relax() })
   }
 

@@ -12,10 +12,6 @@ struct ClassicRecord: RangeRecord {
 
   var owner: UInt32 { 0 }
 
-  static var vacant: ClassicRecord {
-    ClassicRecord(address: .max, byteCount: 0, cpuAddress: 0, traits: 0, entryCount: 0)
-  }
-
   var direction: DMADirection { MappingTraits(rawValue: traits).direction }
   var family: DMAEvent.Family { entryCount == 0 ? .single : .scatter }
 }

@@ -12,6 +12,7 @@ package struct RawSpinLock: ~Copyable {
 
   /// Takes the lock, spinning while another holds it.
   @inlinable
+  @inline(__always)
   package func lock() {
     // Acquiring: what the last holder wrote is seen.
     while isHeld.exchange(true, ordering: .acquiring) {
@@ -26,6 +27,7 @@ package struct RawSpinLock: ~Copyable {
 
   /// Gives the lock back.
   @inlinable
+  @inline(__always)
   package func unlock() {
     // Releasing: what was written under the lock is seen by the next holder.
     isHeld.store(false, ordering: .releasing)

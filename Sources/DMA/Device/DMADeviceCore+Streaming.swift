@@ -39,7 +39,7 @@ extension DMADeviceCore {
       event.physicalAddress = physicalAddress
       event.cpuAddress = UInt64(cpuAddress)
       event.known.formUnion([.physicalAddress, .cpuAddress])
-      unsafe deliver(core, event)
+      unsafe deliver(core, &event)
     }
     guard status == .success else { throw DMAError(status: status, numbers: numbers) }
     return numbers.first
@@ -67,7 +67,7 @@ extension DMADeviceCore {
       event.dmaAddress = address
       event.cpuAddress = UInt64(cpuAddress)
       event.known.formUnion([.dmaAddress, .cpuAddress])
-      unsafe deliver(core, event)
+      unsafe deliver(core, &event)
     }
   }
 
@@ -94,10 +94,11 @@ extension DMADeviceCore {
       event.dmaAddress = address
       event.cpuAddress = UInt64(cpuAddress)
       event.known.formUnion([.dmaAddress, .cpuAddress])
-      unsafe deliver(core, event)
+      unsafe deliver(core, &event)
     }
   }
 
+  @inline(__always)
   static func streamingEvent(
     _ kind: DMAEvent.Kind, _ core: UnsafeMutablePointer<DMADeviceCore>, _ traits: MappingTraits,
     _ byteCount: Int, _ site: CallSite

@@ -67,6 +67,18 @@ extension DMADeviceCore {
     unsafe core.deallocate()
   }
 
+  /// Delivers an event where it lies: a copy of its many words costs more than the call.
+  @inline(__always)
+  static func deliver(_ core: UnsafeMutablePointer<DMADeviceCore>, _ event: inout DMAEvent) {
+    guard let receive = unsafe core.pointee.observer,
+      let context = unsafe core.pointee.observerContext
+    else { return }
+    // SAFETY: the owner of the context is held by the core; the event outlives the call.
+    unsafe withUnsafeMutablePointer(to: &event) { pointer in
+      unsafe receive(context, UnsafeRawPointer(pointer))
+    }
+  }
+
   /// Delivers an event.
   ///
   /// Called only when `flags` says that somebody listens.

@@ -2,10 +2,23 @@ internal import DMA
 
 extension CheckerState {
   /// Judges one event.
+  @inline(__always)
   mutating func handle(
     _ event: UnsafePointer<DMAEvent>, _ device: UnsafeMutablePointer<DeviceState>
   ) {
     statistics.eventCount &+= 1
+    // SAFETY: event and device are valid while the event is delivered.
+    let kind = unsafe event.pointee.kind
+    if kind == .unmap, unsafe releasedCorrectly(event, device) { return }
+    if kind == .map, unsafe mappedCorrectly(event, device) { return }
+    unsafe judge(event, device)
+  }
+
+  /// Judges an event that is not one of the usual, or is not as it should be.
+  @inline(never)
+  private mutating func judge(
+    _ event: UnsafePointer<DMAEvent>, _ device: UnsafeMutablePointer<DeviceState>
+  ) {
     // SAFETY: event and device are valid while the event is delivered.
     switch unsafe event.pointee.kind {
     case .map: unsafe mapped(event, device)
@@ -57,19 +70,23 @@ extension CheckerState {
       bits: LiveMapping.bits(event.pointee.direction, event.pointee.family)
         | (event.pointee.isErrorCheckExpected ? LiveMapping.Flags.unchecked : 0))
     if unsafe event.pointee.direction == .toDevice {
-      rehash(&record)
+      if options.hashesContent { rehash(&record) }
     } else if options.tracksCacheLines {
-      unsafe addLines(record, event, device)
+      unsafe addLines(&record, event, device)
     }
     unsafe device.pointee.streamingCount += 1
-    unsafe keep(record, device)
+    // What is not remembered must not leave lines behind.
+    if unsafe !keep(record, device) { removeLines(record) }
   }
 
   /// Keeps a record, or counts that there is no room for it.
-  mutating func keep(_ record: LiveMapping, _ device: UnsafeMutablePointer<DeviceState>) {
-    if live.insert(record) { return }
+  @inline(__always)
+  @discardableResult
+  mutating func keep(_ record: LiveMapping, _ device: UnsafeMutablePointer<DeviceState>) -> Bool {
+    if live.insert(record) { return true }
     statistics.lostMappingCount &+= 1
     unsafe device.pointee.isIncomplete = true
+    return false
   }
 
   private mutating func refusedMap(

@@ -59,8 +59,8 @@ extension CheckerState {
     if wasRight, mapping.has(LiveMapping.Flags.unchecked) {
       unsafe report(.errorNotChecked, device, event, mapping)
     }
-    unsafe checkContent(mapping, event, device)
-    if options.tracksCacheLines { removeLines(mapping) }
+    if mapping.has(LiveMapping.Flags.hashed) { unsafe checkContent(mapping, event, device) }
+    removeLines(mapping)
     if mapping.isStreaming { unsafe device.pointee.streamingCount -= 1 }
     let site = unsafe sites.number(of: event.pointee.origin)
     unsafe remember(mapping, site, device.pointee.time)

@@ -11,7 +11,13 @@ struct CheckerState: ~Copyable {
   var live: RangeTable<LiveMapping>
   /// Blocks of pools: many to a page, and never looked for by an address inside but by devices.
   var blocks: RangeTable<LiveMapping>
-  var lines = AddressTable<LineUse>()
+  /// Lines that devices may write.
+  var lines = LineTable()
+  /// Of those, the lines of more than one mapping: how many.
+  var sharedLines = AddressTable<UInt32>()
+  /// Lines are 2 to this many bytes.
+  let lineShift: UInt64
+  let lineGroupMax: Int
   var sites: SiteTable
   /// A ring: the next one to be overwritten is the oldest.
   var freed: UnsafeMutablePointer<FreedMapping>
@@ -29,19 +35,14 @@ struct CheckerState: ~Copyable {
   var pending: [Finding] = []
   var hasPending = false
 
-  /// A cache line that devices may write.
-  struct LineUse: BitwiseCopyable {
-    /// The place that mapped it last.
-    var site: UInt32
-    var count: UInt32
-  }
-
   init(_ options: DMAChecker.Options) {
     self.options = options
     let slots = max(options.memoryLimit, 0) / MemoryLayout<LiveMapping>.stride
     // While a table grows the old half is still there.
     live = RangeTable(capacityMax: max(16, slots / 2))
     blocks = RangeTable(granuleShift: 4, capacityMax: max(16, slots / 4))
+    lineShift = UInt64(options.cacheLineByteCount.trailingZeroBitCount)
+    lineGroupMax = max(64, options.memoryLimit / 128)
     sites = SiteTable(countMax: min(60_000, max(8, options.memoryLimit / 256)))
     unsafe freed = .allocate(capacity: max(1, options.freedCountMax))
   }
@@ -147,10 +148,20 @@ struct CheckerState: ~Copyable {
   // MARK: What has ended
 
   mutating func remember(_ mapping: LiveMapping, _ site: UInt32, _ time: UInt64) {
+    var mapping = mapping
+    unsafe withUnsafeMutablePointer(to: &mapping) { unsafe remember($0, site, time) }
+  }
+
+  @inline(__always)
+  mutating func remember(
+    _ mapping: UnsafeMutablePointer<LiveMapping>, _ site: UInt32, _ time: UInt64
+  ) {
     guard options.freedCountMax > 0 else { return }
     // SAFETY: the index is below the ring's capacity.
-    unsafe (freed + freedNext).initialize(
-      to: FreedMapping(mapping: mapping, time: time, site: site))
+    let place = unsafe freed + freedNext
+    unsafe place.pointee.mapping = mapping.pointee
+    unsafe place.pointee.time = time
+    unsafe place.pointee.site = site
     freedNext += 1
     if freedNext == options.freedCountMax { freedNext = 0 }
     if freedCount < options.freedCountMax { freedCount += 1 }

@@ -34,15 +34,15 @@ struct LiveMapping: RangeRecord {
     static var continuation: UInt32 { 1 << 12 }
     /// A device was seen writing to it.
     static var deviceWrote: UInt32 { 1 << 13 }
+    /// Its cache lines are kept.
+    static var lines: UInt32 { 1 << 15 }
     /// Reported as leaked.
     static var leaked: UInt32 { 1 << 14 }
   }
 
-  static var vacant: LiveMapping {
-    LiveMapping(
-      address: .max, byteCount: 0, cpuAddress: 0, time: 0, word: 0, owner: 0, site: 0,
-      entryCount: 0, segments: 0, bits: 0)
-  }
+  static var directionMask: UInt32 { 3 }
+  static var familyMask: UInt32 { 15 << 4 }
+  static var singleBits: UInt32 { UInt32(DMAEvent.Family.single.rawValue) << 4 }
 
   static func bits(_ direction: DMADirection?, _ family: DMAEvent.Family) -> UInt32 {
     UInt32(direction?.rawValue ?? 3) | UInt32(family.rawValue) << 4
