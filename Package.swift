@@ -120,6 +120,6 @@ let package = Package(
       name: "DeviceTreeTests", dependencies: ["DeviceTree", "TestSupport"],
       swiftSettings: common),
     .testTarget(
-      name: "DMATraceTests", dependencies: ["DMA", "DMATrace"], swiftSettings: common),
+      name: "DMATraceTests", dependencies: ["DMA", "DMATrace", "TestSupport"], swiftSettings: common),
   ]
 )

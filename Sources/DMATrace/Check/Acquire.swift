@@ -27,7 +27,7 @@ extension TraceChecker {
       event.attributes & AttributeNames.skipCPUSync == 0
     {
       if let other = book.addLine(number), other != number,
-        unsafe book.records[other].epoch == epoch
+        unsafe book.records[other].epoch == epoch, overlaps.count < Self.mostSuspicions
       {
         unsafe book.records[other].flags.insert(.overlapped)
         unsafe overlaps.append(

@@ -4,6 +4,8 @@ import DMA
 public struct CheckReport: Sendable {
   /// Root causes, in the order of the trace; what follows from one is inside it.
   public internal(set) var findings: [Finding] = []
+  /// Findings that were counted and not kept, because there were too many.
+  public internal(set) var findingsBeyond = 0
   public internal(set) var unknown = UnknownCounts()
   public internal(set) var devices: [DeviceSummary] = []
   /// The trace as it was read.
@@ -59,7 +61,8 @@ extension TraceChecker {
   /// Everything found, once `finish` was called.
   func report(path: String) -> CheckReport {
     var report = CheckReport()
-    report.findings = Folding.fold(findings)
+    report.findings = Folding.fold(findings.kept)
+    report.findingsBeyond = findings.beyond
     report.unknown = unknown
     report.unknown.undecodable = max(unknown.undecodable, context.undecodableEvents)
     var byDevice: [UInt32: [MappingRecord]] = [:]

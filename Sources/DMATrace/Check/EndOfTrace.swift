@@ -45,22 +45,14 @@ extension TraceChecker {
 
   /// The mapping was indeed never released as it should have been.
   private mutating func settle(_ number: Int) {
-    for index in findings.indices where findings[index].record == number {
-      findings[index].record = -1
-      if findings[index].rule == .wrongDevice {
-        unsafe findings[index].consequences.append(
-          Finding(
-            .leak, device: book.records[number].device, culprit: nil,
-            mapping: book.records[number]))
-      }
-    }
+    let record = unsafe book.records[number]
+    findings.settle(
+      number, adding: Finding(.leak, device: record.device, culprit: nil, mapping: record))
   }
 
   mutating func judgeEnd() {
     // What still waits for a proof that never came.
-    let before = findings.count
-    findings.removeAll { $0.record >= 0 }
-    unknown.mismatches += before - findings.count
+    unknown.mismatches += findings.withdraw { $0.record >= 0 }
     for overlap in overlaps where now &- overlap.event.time > 10_000_000 {
       let record = unsafe book.records[overlap.older]
       guard record.flags.contains(.live), record.line == overlap.olderRecord.line else { continue }
@@ -90,9 +82,7 @@ extension TraceChecker {
   private mutating func withdrawIfPartial() {
     let seen = cpus.seenCount
     guard let all = context.cpuCount, all > 1, seen == 1, unknown.releases >= 2 else { return }
-    let before = findings.count
-    findings.removeAll { $0.rule.dependsOnCompleteness }
-    unknown.withdrawnAsPartial += before - findings.count
+    unknown.withdrawnAsPartial += findings.withdraw { $0.rule.dependsOnCompleteness }
   }
 
   /// What a CPU lost after its last event leaves no mark: in a trace that lost events, a mapping
@@ -100,8 +90,6 @@ extension TraceChecker {
   private mutating func withdrawAfterSilence() {
     guard lossMarks > 0 else { return }
     let since = cpus.earliestSilence(atLeast: 8)
-    let before = findings.count
-    findings.removeAll { $0.time > since && $0.rule.missesMapping }
-    unknown.withdrawnByLoss += before - findings.count
+    unknown.withdrawnByLoss += findings.withdraw { $0.time > since && $0.rule.missesMapping }
   }
 }

@@ -64,14 +64,17 @@ struct KeyTable {
     return nil
   }
 
-  /// Takes a key out and closes the gap it leaves.
+  /// Takes a key out and closes the gap it leaves; false when another record stands there, or none.
   @inline(__always)
-  mutating func remove(_ address: UInt64, _ owner: UInt32) {
+  mutating func remove(_ address: UInt64, _ owner: UInt32, onlyFor record: Int) -> Bool {
     var at = home(address, owner)
     while true {
       let slot = unsafe slots[at]
-      if slot.record == 0 { return }
-      if slot.address == address, slot.owner == owner { break }
+      if slot.record == 0 { return false }
+      if slot.address == address, slot.owner == owner {
+        guard slot.record == UInt32(truncatingIfNeeded: record &+ 1) else { return false }
+        break
+      }
       at = (at &+ 1) & mask
     }
     count &-= 1
@@ -87,6 +90,7 @@ struct KeyTable {
       }
     }
     unsafe slots[at].record = 0
+    return true
   }
 
   private mutating func grow() {

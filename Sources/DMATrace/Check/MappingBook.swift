@@ -12,35 +12,16 @@ struct MappingBook {
   /// The first cache line of each mapping the device may write.
   private var lines = KeyTable()
   private(set) var liveCount = 0
-  /// The newest of each set stands at `historyNext`.
-  private var history: UnsafeMutablePointer<Released>
-  private var historyNext: UnsafeMutablePointer<UInt8>
-  /// Sets of four; they grow with the trace up to a limit, so that small traces stay small.
-  private var historySets = 1 << 6
-  private var remembered = 0
-  private static let historyLimit = 1 << 12
-
-  /// A mapping that is gone, and who let it go.
-  struct Released {
-    var record = MappingRecord()
-    var release = TraceOrigin(line: 0, time: 0, cpu: 0, task: 0, taskName: 0, stack: 0)
-    /// The epoch of the release; `UInt32.max` in empty entries.
-    var epoch: UInt32 = .max
-  }
+  private var history = ReleaseHistory()
 
   init() {
     unsafe records = .allocate(capacity: recordCapacity)
-    unsafe history = .allocate(capacity: historySets * 4)
-    unsafe history.initialize(repeating: Released(), count: historySets * 4)
-    unsafe historyNext = .allocate(capacity: historySets)
-    unsafe historyNext.initialize(repeating: 0, count: historySets)
   }
 
   func deallocate() {
     for index in 0..<recordCount { unsafe records[index].lists?.deallocate() }
     unsafe records.deallocate()
-    unsafe history.deallocate()
-    unsafe historyNext.deallocate()
+    history.deallocate()
     live.deallocate()
     lines.deallocate()
   }
@@ -93,28 +74,28 @@ struct MappingBook {
   /// Takes a record out; it is remembered as released when somebody released it.
   @inline(__always)
   mutating func remove(_ number: Int, releasedBy release: TraceOrigin?, epoch: UInt32) {
-    let record = unsafe records[number]
-    let key = Self.key(record)
-    let owner = Self.owner(record.device, record.space)
-    if let newest = live.record(key, owner) {
+    let record = unsafe records + number
+    let key = unsafe Self.key(record.pointee)
+    let owner = unsafe Self.owner(record.pointee.device, record.pointee.space)
+    if unsafe record.pointee.older == 0, live.remove(key, owner, onlyFor: number) {
+      // The usual case: nothing else is mapped there.
+    } else if let newest = live.record(key, owner) {
       if newest == number {
-        if record.older == 0 {
-          live.remove(key, owner)
-        } else {
-          _ = live.put(key, owner, Int(record.older) - 1)
-        }
+        _ = unsafe live.put(key, owner, Int(record.pointee.older) - 1)
       } else {
         unchain(number, from: newest)
       }
     }
-    if record.flags.contains(.lined) { removeLine(number) }
-    if let release { remember(record, release, epoch) }
-    unsafe record.lists?.deallocate()
-    unsafe records[number].lists = nil
-    unsafe records[number].flags = []
-    unsafe records[number].older = free
-    free = UInt32(number + 1)
-    liveCount -= 1
+    if unsafe record.pointee.flags.contains(.lined) { removeLine(number) }
+    if let lists = unsafe record.pointee.lists {
+      unsafe lists.deallocate()
+      unsafe record.pointee.lists = nil
+    }
+    if let release { unsafe history.add(record.pointee, release, epoch) }
+    unsafe record.pointee.flags = []
+    unsafe record.pointee.older = free
+    free = UInt32(truncatingIfNeeded: number &+ 1)
+    liveCount &-= 1
   }
 
   private mutating func unchain(_ number: Int, from newest: Int) {
@@ -154,64 +135,13 @@ struct MappingBook {
 
   @inline(__always)
   private mutating func removeLine(_ number: Int) {
-    unsafe lines.remove(records[number].physicalAddress >> 6, 0)
-  }
-
-  // MARK: History
-
-  @inline(__always)
-  private func historySet(_ address: UInt64, _ owner: UInt32) -> Int {
-    let mixed = (address ^ (UInt64(owner) &<< 40)) &* 0xd6e8_feb8_6659_fd93
-    return Int(truncatingIfNeeded: mixed &>> 40) & (historySets - 1)
-  }
-
-  @inline(__always)
-  private mutating func remember(_ record: MappingRecord, _ release: TraceOrigin, _ epoch: UInt32) {
-    let set = historySet(Self.key(record), Self.owner(record.device, record.space))
-    let next = unsafe historyNext[set]
-    unsafe historyNext[set] = (next &+ 1) & 3
-    let entry = unsafe history + (set * 4 + Int(next))
-    unsafe entry.pointee.record = record
-    unsafe entry.pointee.record.lists = nil
-    unsafe entry.pointee.release = release
-    unsafe entry.pointee.epoch = epoch
-    remembered &+= 1
-    if remembered > historySets, historySets < Self.historyLimit { growHistory() }
-  }
-
-  private mutating func growHistory() {
-    let old = unsafe history
-    let oldNext = unsafe historyNext
-    let oldSets = historySets
-    historySets *= 8
-    unsafe history = .allocate(capacity: historySets * 4)
-    unsafe history.initialize(repeating: Released(), count: historySets * 4)
-    unsafe historyNext = .allocate(capacity: historySets)
-    unsafe historyNext.initialize(repeating: 0, count: historySets)
-    for set in 0..<oldSets {
-      // Oldest first, so that the newest stays the newest.
-      for step in 0..<4 {
-        let entry = unsafe old[set * 4 + (Int(oldNext[set]) + step) & 3]
-        if entry.epoch != .max { remember(entry.record, entry.release, entry.epoch) }
-      }
-    }
-    unsafe old.deallocate()
-    unsafe oldNext.deallocate()
-    remembered = 0
+    _ = unsafe lines.remove(records[number].physicalAddress >> 6, 0, onlyFor: number)
   }
 
   /// The mapping that was released last at a key, if it is still remembered.
-  func released(_ address: UInt64, _ device: UInt32, _ space: MappingRecord.Space) -> Released? {
-    let set = historySet(address, Self.owner(device, space))
-    let next = unsafe Int(historyNext[set])
-    for step in 1...4 {
-      let entry = unsafe history[set * 4 + ((next - step) & 3)]
-      if entry.epoch != .max, entry.record.device == device, entry.record.space == space,
-        Self.key(entry.record) == address
-      {
-        return entry
-      }
-    }
-    return nil
+  func released(_ address: UInt64, _ device: UInt32, _ space: MappingRecord.Space)
+    -> ReleaseHistory.Released?
+  {
+    history.released(address, device, space)
   }
 }

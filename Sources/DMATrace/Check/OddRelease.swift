@@ -18,7 +18,7 @@ extension TraceChecker {
     // A mapping from before a gap may have been replaced in it. A release by another CPU soon
     // after a mapping of an address never seen before may mean what lay there before the trace.
     let isProven =
-      record.epoch == epoch && context.isTimed
+      record.epoch == epoch && context.isTimed && !isCrowded(number)
       && (record.cpu == event.cpu || event.time &- record.time > 10_000_000
         || isLikelyWhole(event.device)
         || book.released(MappingBook.key(record), record.device, record.space)?.epoch == epoch)
@@ -78,7 +78,9 @@ extension TraceChecker {
   /// A finding that stands only if the mapping is never released as it should be.
   mutating func suspect(_ number: Int, _ rule: Rule, _ event: TraceEvent) {
     let record = unsafe book.records[number]
-    guard record.epoch == epoch, context.isTimed, !record.flags.contains(.suspected) else {
+    guard record.epoch == epoch, context.isTimed, !record.flags.contains(.suspected),
+      suspicions < Self.mostSuspicions
+    else {
       unknown.mismatches += 1
       return
     }
@@ -87,6 +89,7 @@ extension TraceChecker {
       expected: UInt64(record.family.rawValue), found: UInt64(event.family.rawValue))
     finding.record = number
     if record.device != event.device { finding.otherDevice = record.device }
+    suspicions += 1
     findings.append(finding)
     unsafe book.records[number].flags.insert(.suspected)
     unsafe devices[Int(event.device)].releasesSinceLeaving += leaveSeen ? 1 : 0

@@ -37,7 +37,9 @@ extension TraceChecker {
     var found: Int?
     var foundRank = -1
     var next: Int? = first
-    while let number = next {
+    var steps = Self.longestChain
+    while let number = next, foundRank < 3, steps > 0 {
+      steps -= 1
       let record = unsafe book.records[number]
       if fits(record) {
         let rank =
@@ -50,6 +52,19 @@ extension TraceChecker {
       next = book.next(number)
     }
     return found
+  }
+
+  /// How many mappings of one address are looked at; no driver has more alive at once.
+  static var longestChain: Int { 1024 }
+
+  /// Whether so many mappings of one address are alive that not all were looked at.
+  func isCrowded(_ first: Int) -> Bool {
+    var next: Int? = first
+    for _ in 0..<Self.longestChain {
+      guard let number = next else { return false }
+      next = book.next(number)
+    }
+    return true
   }
 
   /// Whether the lists name the same memory, as far as both show it.
@@ -88,9 +103,9 @@ extension TraceChecker {
 
   /// A finding that supposed this record would never be released properly was wrong.
   private mutating func withdraw(_ number: Int) {
-    let before = findings.count
-    findings.removeAll { $0.record == number }
-    unknown.mismatches += before - findings.count
+    let withdrawn = findings.withdraw { $0.record == number }
+    unknown.mismatches += withdrawn
+    suspicions -= withdrawn
   }
 
   /// Whether bounced data was ever copied to where the CPU sees it.
@@ -178,7 +193,9 @@ extension TraceChecker {
     }
     var next = book.first(first, event.device, .scatter)
     var sharing: Int?
-    while let number = next {
+    var steps = Self.longestChain
+    while let number = next, steps > 0 {
+      steps -= 1
       if unsafe sharesPrefix(book.records[number], event), sharing == nil { sharing = number }
       next = book.next(number)
     }
@@ -217,7 +234,9 @@ extension TraceChecker {
     var found: Int?
     var foundRank = -1
     var next = first
-    while let number = next {
+    var steps = Self.longestChain
+    while let number = next, steps > 0 {
+      steps -= 1
       let record = unsafe book.records[number]
       var rank = record.epoch == epoch ? 1 : 0
       if record.family == event.family { rank += 8 }

@@ -9,15 +9,14 @@ extension TraceChecker {
   mutating func containing(_ event: TraceEvent) -> Int? {
     guard event.known.contains([.dmaAddress, .byteCount]) else { return nil }
     let end = event.dmaAddress &+ event.byteCount
-    for start in [event.dmaAddress, event.dmaAddress & ~0xfff] {
-      for space in [MappingRecord.Space.streaming, .coherent] {
-        var next = book.first(start, event.device, space)
-        while let number = next {
-          let record = unsafe book.records[number]
-          if start &+ record.byteCount >= end { return number }
-          next = book.next(number)
-        }
-      }
+    let start = event.dmaAddress
+    let page = start & ~0xfff
+    if let number = holder(start, start, end, event.device, .streaming)
+      ?? holder(start, start, end, event.device, .coherent)
+      ?? holder(page, start, end, event.device, .streaming)
+      ?? holder(page, start, end, event.device, .coherent)
+    {
+      return number
     }
     return scan { record in
       guard record.device == event.device else { return false }
@@ -34,6 +33,21 @@ extension TraceChecker {
       // What was not stored of a long list may hold it.
       return record.flags.contains(.truncated)
     }
+  }
+
+  /// A live mapping that begins at `base` and holds all bytes from `start` to `end`.
+  private func holder(
+    _ base: UInt64, _ start: UInt64, _ end: UInt64, _ device: UInt32,
+    _ space: MappingRecord.Space
+  ) -> Int? {
+    var next = book.first(base, device, space)
+    var steps = Self.longestChain
+    while let number = next, steps > 0 {
+      steps -= 1
+      if unsafe base &+ book.records[number].byteCount >= end { return number }
+      next = book.next(number)
+    }
+    return nil
   }
 
   @inline(__always)
@@ -72,6 +86,7 @@ extension TraceChecker {
       }
     } else if let past = book.released(event.dmaAddress, event.device, .streaming),
       past.epoch == epoch, past.record.epoch == epoch,
+      past.release.time != event.time || past.release.cpu == event.cpu,
       past.record.isUnique || isLikelyWhole(event.device)
     {
       var finding = Finding(

@@ -14,7 +14,7 @@ struct TraceChecker {
   let context: TraceContext
   let options: CheckOptions
   var book = MappingBook()
-  var findings: [Finding] = []
+  var findings = FindingList()
   var unknown = UnknownCounts()
   /// States of devices by number.
   var devices: UnsafeMutablePointer<DeviceState>
@@ -25,6 +25,9 @@ struct TraceChecker {
   var arrivalSeen = false
   var leaveSeen = false
   var overlaps: [Overlap] = []
+  /// Findings that stand only if their mapping is never released as it should be.
+  var suspicions = 0
+  static var mostSuspicions: Int { 4096 }
   var lastBounce = (device: UInt32(0), address: UInt64(0), task: Int32(0))
   /// Per CPU, when it last wrote an event: what it lost lies after that.
   var cpus = CPUClocks()
@@ -41,7 +44,7 @@ struct TraceChecker {
   var hasSyncEvents = false
 
   // SAFETY: owned; the first `groupCount` are initialized.
-  private var group: UnsafeMutablePointer<TraceEvent>
+  private(set) var group: UnsafeMutablePointer<TraceEvent>
   private var groupCapacity = 256
   private var groupCount = 0
   private var groupIsMixed = false
@@ -153,52 +156,8 @@ struct TraceChecker {
     if let since { beginEpoch(since: since) }
   }
 
-  /// Orders events of one stamp from several CPUs: each CPU's own order holds, and among them
-  /// whatever makes sense goes first.
-  private mutating func processMixed(_ count: Int) {
-    // Which are done; the first of a CPU that is not may go next.
-    var done = [Bool](repeating: false, count: count)
-    var firstOpen = 0
-    var all = CPUSet()
-    for index in 0..<count { _ = unsafe all.insert(group[index].cpu) }
-    for _ in 0..<count {
-      while done[firstOpen] { firstOpen += 1 }
-      var best = firstOpen
-      var bestUrgency = Int.max
-      var index = firstOpen
-      var blocked = CPUSet()
-      while index < count {
-        let cpu = unsafe group[index].cpu
-        if !done[index], blocked.insert(cpu) {
-          let urgency = unsafe urgency(group[index])
-          if urgency < bestUrgency {
-            bestUrgency = urgency
-            best = index
-          }
-          if blocked.count == all.count { break }
-        }
-        index += 1
-      }
-      unsafe process(group[best])
-      done[best] = true
-    }
-  }
-
-  /// What should go first: syncs and releases of what is live, then all that needs nothing, then
-  /// what fits nothing yet.
-  private mutating func urgency(_ event: TraceEvent) -> Int {
-    switch event.kind {
-    case .syncForCPU, .syncForDevice:
-      return containing(event) != nil ? 0 : 3
-    case .syncScatterForCPU, .syncScatterForDevice: return 0
-    case .unmap, .unmapScatter, .free:
-      return exactMatch(event) != nil ? 1 : 3
-    default: return 2
-    }
-  }
-
   @inline(__always)
-  private mutating func process(_ event: TraceEvent) {
+  mutating func process(_ event: TraceEvent) {
     note(event)
     switch event.kind {
     case .map: map(event)
@@ -275,9 +234,9 @@ struct TraceChecker {
   /// What is older may have changed unseen, and what was judged since then may be wrong.
   private mutating func beginEpoch(since: UInt64) {
     epoch += 1
-    let before = findings.count
-    findings.removeAll { $0.rule.dependsOnCompleteness && $0.time >= since }
-    unknown.withdrawnByLoss += before - findings.count
+    unknown.withdrawnByLoss += findings.withdraw {
+      $0.rule.dependsOnCompleteness && $0.time >= since
+    }
     overlaps.removeAll()
     arrivalSeen = false
     leaveSeen = false
@@ -316,27 +275,6 @@ struct TraceChecker {
         unsafe devices[device].mapsSinceLeaving = 0
       }
     }
-  }
-}
-
-/// The CPUs whose next event was looked at.
-struct CPUSet {
-  private var low: UInt64 = 0
-  private var high: [UInt32] = []
-  private(set) var count = 0
-
-  /// False when it was in already.
-  mutating func insert(_ cpu: UInt32) -> Bool {
-    if cpu < 64 {
-      let bit = UInt64(1) << UInt64(cpu)
-      guard low & bit == 0 else { return false }
-      low |= bit
-    } else {
-      guard !high.contains(cpu) else { return false }
-      high.append(cpu)
-    }
-    count += 1
-    return true
   }
 }
 

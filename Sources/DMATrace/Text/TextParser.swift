@@ -12,6 +12,7 @@ struct TextParser {
   var recentEvents = RecentNames()
   var recentTasks = RecentNames()
   var recentDevices = RecentNames()
+  var memo = LineMemo()
   var shapes: [EventShape?] = [nil]
   var line: UInt64 = 0
   /// The CPU and task whose event was delivered last: a stack belongs to it or to nobody.
@@ -35,6 +36,11 @@ struct TextParser {
     var at = unsafe start
     while unsafe at < end {
       line &+= 1
+      if !inStack, let next = unsafe quickLine(at, end) {
+        deliver(into: sink)
+        unsafe at = unsafe next
+        continue
+      }
       let lineEnd: UnsafePointer<UInt8>
       if let newline = unsafe memchr(at, 10, end - at) {
         unsafe lineEnd = unsafe UnsafePointer(newline.assumingMemoryBound(to: UInt8.self))
@@ -53,7 +59,6 @@ struct TextParser {
     context.lines = line
   }
 
-  @inline(__always)
   private mutating func parseLine<Sink: TraceSink>(
     _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, into sink: Sink
   ) {
@@ -67,7 +72,8 @@ struct TextParser {
       unsafe parseOtherLine(start, end, into: sink)
       return
     }
-    guard let shape = unsafe parseName(&at, end, start) else { return }
+    let name = unsafe at
+    guard let shape = unsafe parseName(&at, end) else { return }
     event.kind = shape.kind
     event.family = shape.family
     if shape.failed { event.flags.insert(.failed) }
@@ -77,6 +83,7 @@ struct TextParser {
       context.noteBadLine(line)
       return
     }
+    unsafe learn(start, name: name, end)
     deliver(into: sink)
   }
 
@@ -112,7 +119,7 @@ struct TextParser {
 
   @inline(__always)
   private mutating func parseName(
-    _ at: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ start: UnsafePointer<UInt8>
+    _ at: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>
   ) -> EventShape? {
     let name = unsafe at
     while unsafe Bytes.isNameByte(at.pointee) { unsafe at += 1 }
@@ -179,5 +186,6 @@ extension TextParser {
     recentEvents.deallocate()
     recentTasks.deallocate()
     recentDevices.deallocate()
+    memo.deallocate()
   }
 }

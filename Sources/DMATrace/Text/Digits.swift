@@ -1,0 +1,61 @@
+/// Numbers read eight characters at a time.
+///
+/// Each function says how many characters it took; a count of 0 says that the text is not what it
+/// reads, and the caller leaves the line to the full reader.
+enum Digits {
+  private static let ones: UInt64 = 0x0101_0101_0101_0101
+  private static let tops: UInt64 = 0x8080_8080_8080_8080
+  private static let zeros: UInt64 = 0x3030_3030_3030_3030
+  private static let halves: UInt64 = 0xf0f0_f0f0_f0f0_f0f0
+
+  /// Which bytes of a word equal `byte`: bit 7 of the first of them is the lowest set bit.
+  @inline(__always)
+  static func matches(_ word: UInt64, _ byte: UInt8) -> UInt64 {
+    let difference = word ^ (ones &* UInt64(byte))
+    return (difference &- ones) & ~difference & tops
+  }
+
+  /// How many bytes stand before the first that equals `byte`; 8 when none of the eight does.
+  @inline(__always)
+  static func count(before byte: UInt8, in word: UInt64) -> Int {
+    matches(word, byte).trailingZeroBitCount &>> 3
+  }
+
+  /// The value of the first `count` (1 to 8) bytes as decimal digits; nil when one is none.
+  @inline(__always)
+  static func decimal(_ word: UInt64, _ count: Int) -> UInt64? {
+    // The digits go to the upper bytes, with the character 0 in front of them.
+    let shift = UInt64(truncatingIfNeeded: 64 &- 8 &* count)
+    var digits = word &<< shift | ((zeros &>> 1) &>> (63 &- shift))
+    guard digits & halves == zeros,
+      (digits &+ 0x0606_0606_0606_0606) & halves == zeros
+    else { return nil }
+    digits &-= zeros
+    digits = digits &* 10 &+ digits &>> 8
+    let pairs: UInt64 = 0x0000_00ff_0000_00ff
+    let upper = (digits & pairs) &* (100 &+ 1_000_000 &<< 32)
+    let lower = ((digits &>> 16) & pairs) &* (1 &+ 10_000 &<< 32)
+    return (upper &+ lower) &>> 32
+  }
+
+  /// The value of the first `count` (1 to 8) bytes as hexadecimal digits; nil when one is none.
+  @inline(__always)
+  static func hex(_ word: UInt64, _ count: Int) -> UInt64? {
+    let shift = UInt64(truncatingIfNeeded: 64 &- 8 &* count)
+    let digits = word &<< shift | ((zeros &>> 1) &>> (63 &- shift))
+    // Bit 6 tells letters from digits.
+    let letters = (digits &>> 6) & ones
+    let low = digits & ~halves
+    guard digits & halves == zeros &+ letters &* 0x30,  // '0' and up, 'a' and up
+      (low &+ letters &* 3 &+ ones &* 0x76) & tops == 0,  // up to '9', up to 'f'
+      letters & ~((low &+ ones &* 0x7f) &>> 7) == 0  // the back quote is no letter
+    else { return nil }
+    var value = low &+ letters &* 9
+    // The first digit is the lowest byte: turn the word round while joining pairs.
+    value = value.byteSwapped
+    value = (value | value &>> 4) & 0x00ff_00ff_00ff_00ff
+    value = (value | value &>> 8) & 0x0000_ffff_0000_ffff
+    value = (value | value &>> 16) & 0x0000_0000_ffff_ffff
+    return value
+  }
+}
