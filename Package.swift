@@ -63,13 +63,16 @@ let package = Package(
     .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
     // Drivers for tasks: hosted, on threads of their own.
     .target(name: "AsyncDrivers", dependencies: ["DMA", "Drivers", "PCI"], swiftSettings: common),
+    // A few packets of the Internet's, for verbs and tests that drive a network card.
+    .target(
+      name: "NetworkTools", dependencies: ["DMA", "Drivers", "PCI"], swiftSettings: common),
     .target(name: "DeviceTree", swiftSettings: embeddable),
     .target(name: "DMATrace", dependencies: ["DMA"], swiftSettings: common),
     .executableTarget(
       name: "dmatool",
       dependencies: [
-        "DMA", "DMAChecker", "DMAMapping", "DMATrace", "Drivers", "PCI", "QEMUMachine",
-        "SimulatedMachine",
+        "DMA", "DMAChecker", "DMAMapping", "DMATrace", "Drivers", "NetworkTools", "PCI",
+        "QEMUMachine", "SimulatedMachine",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CLI"])),
@@ -114,7 +117,10 @@ let package = Package(
       dependencies: ["DMA", "DMAMapping", "PCI", "SimulatedMachine"], swiftSettings: common),
     .testTarget(
       name: "QEMUMachineTests",
-      dependencies: ["DMA", "DMAMapping", "Drivers", "PCI", "QEMUMachine", "TestSupport"],
+      dependencies: [
+        "DMA", "DMAChecker", "DMAMapping", "Drivers", "NetworkTools", "PCI", "QEMUMachine",
+        "TestSupport",
+      ],
       swiftSettings: common),
     .testTarget(
       name: "DeviceTreeTests", dependencies: ["DeviceTree", "TestSupport"],
