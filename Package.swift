@@ -31,6 +31,7 @@ let package = Package(
     .library(name: "AsyncDrivers", targets: ["AsyncDrivers"]),
     .library(name: "SimulatedMachine", targets: ["SimulatedMachine"]),
     .library(name: "QEMUMachine", targets: ["QEMUMachine"]),
+    .library(name: "VFIOUserMachine", targets: ["VFIOUserMachine"]),
     .library(name: "DeviceTree", targets: ["DeviceTree"]),
     .library(name: "DMATrace", targets: ["DMATrace"]),
     .executable(name: "dmatool", targets: ["dmatool"]),
@@ -63,6 +64,10 @@ let package = Package(
     .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
     // Drivers for tasks: hosted, on threads of their own.
     .target(name: "AsyncDrivers", dependencies: ["DMA", "Drivers", "PCI"], swiftSettings: common),
+    .target(name: "CVFIOUserHost"),
+    .target(
+      name: "VFIOUserMachine", dependencies: ["CVFIOUserHost", "DMA", "MachineMemory", "PCI"],
+      swiftSettings: common),
     // A few packets of the Internet's, for verbs and tests that drive a network card.
     .target(
       name: "NetworkTools", dependencies: ["DMA", "Drivers", "PCI"], swiftSettings: common),
