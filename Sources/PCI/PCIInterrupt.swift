@@ -49,6 +49,7 @@ extension PCIDevice {
     guard let capability = capability(PCICapabilityID.msi) else {
       throw .noCapability(id: PCICapabilityID.msi)
     }
+    if let attached = try attach(.msi, 0, handler) { return attached }
     let message = try allocateMessage(0)
     let control: UInt16 = readConfiguration(at: capability + 2)
     let is64Bit = control & 1 << 7 != 0
@@ -75,6 +76,7 @@ extension PCIDevice {
     let control: UInt16 = readConfiguration(at: capability + 2)
     let count = Int(control & 0x7ff) + 1
     guard index >= 0, index < count else { throw .noVector(index: index, count: count) }
+    if let attached = try attach(.msix, index, handler) { return attached }
     let table: UInt32 = readConfiguration(at: capability + 4)
     let window = try mapBAR(Int(table & 7))
     let entry = Int(table & ~7) + index * 16
@@ -88,6 +90,44 @@ extension PCIDevice {
     writeConfiguration((control | 1 << 15) & ~(1 << 14), at: capability + 2)
     setCommand(PCICommand.interruptDisable, true)
     return PCIInterrupt(host: host, handle: message.handle, handler: handler)
+  }
+
+  /// Turns on the device's interrupt wire, INTA# to INTD# (PCI 3.0, 2.2.6).
+  ///
+  /// The handler must calm the device: the wire stays masked until `deliver()` or `wait` is called
+  /// again.
+  ///
+  /// - Throws: `PCIError.machine` where the machine brings no wires to drivers: only kernels do.
+  public func enableWireInterrupt(
+    handler: (() -> Void)? = nil
+  ) throws(PCIError) -> PCIInterrupt {
+    // ENOTSUP.
+    guard let attached = try attach(.wire, 0, handler) else { throw .machine(.machine(code: 95)) }
+    return attached
+  }
+
+  /// How a device interrupts; the numbers are those of `PCIOperations.AttachInterrupt`.
+  private enum Kind: UInt32 {
+    case wire = 0
+    case msi = 1
+    case msix = 2
+  }
+
+  /// Has the machine's kernel turn a vector on; nil where drivers do it themselves.
+  private func attach(
+    _ kind: Kind, _ index: Int, _ handler: (() -> Void)?
+  ) throws(PCIError) -> PCIInterrupt? {
+    guard let attach = unsafe host.operations.pointee.attachInterrupt else { return nil }
+    var numbers = DMAStatusNumbers()
+    // SAFETY: the owner of the host keeps its context valid; numbers has room for three words.
+    let status = unsafe numbers.withWords { pointer in
+      unsafe attach(host.context, address.packed, kind.rawValue, index, pointer)
+    }
+    guard status == .success else {
+      throw .machine(DMAError(status: status, numbers: numbers))
+    }
+    setCommand(PCICommand.interruptDisable, kind != .wire)
+    return PCIInterrupt(host: host, handle: numbers.first, handler: handler)
   }
 
   struct Message {

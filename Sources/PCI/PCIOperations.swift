@@ -26,6 +26,14 @@ public struct PCIOperations {
   public typealias FreeMessage = @convention(c) (UnsafeMutableRawPointer, UInt64) -> Void
   /// (context, handle): 1 when the vector fired since the last call, and forgets it; else 0.
   public typealias TakeInterrupt = @convention(c) (UnsafeMutableRawPointer, UInt64) -> Int32
+  /// (context, packed address, kind, vector index, numbers): turns an interrupt vector on where a
+  /// kernel programs the device itself; the first number is the machine's handle of the vector.
+  ///
+  /// Kinds are 0 for the wire, 1 for MSI, 2 for MSI-X.
+  public typealias AttachInterrupt =
+    @convention(c) (
+      UnsafeMutableRawPointer, UInt32, UInt32, Int, UnsafeMutablePointer<UInt64>
+    ) -> Int32
 
   public var readConfiguration: ReadConfiguration
   public var writeConfiguration: WriteConfiguration
@@ -34,12 +42,15 @@ public struct PCIOperations {
   public var freeMessage: FreeMessage
   public var takeInterrupt: TakeInterrupt
   public var registers: RegisterOperations
+  /// Nil where drivers write messages into the device themselves.
+  public var attachInterrupt: AttachInterrupt?
 
   public init(
     readConfiguration: @escaping ReadConfiguration,
     writeConfiguration: @escaping WriteConfiguration, mapBAR: @escaping MapBAR,
     allocateMessage: @escaping AllocateMessage, freeMessage: @escaping FreeMessage,
-    takeInterrupt: @escaping TakeInterrupt, registers: RegisterOperations
+    takeInterrupt: @escaping TakeInterrupt, registers: RegisterOperations,
+    attachInterrupt: AttachInterrupt? = nil
   ) {
     unsafe self.readConfiguration = readConfiguration
     unsafe self.writeConfiguration = writeConfiguration
@@ -48,5 +59,6 @@ public struct PCIOperations {
     unsafe self.freeMessage = freeMessage
     unsafe self.takeInterrupt = takeInterrupt
     self.registers = registers
+    unsafe self.attachInterrupt = attachInterrupt
   }
 }
