@@ -32,6 +32,7 @@ let package = Package(
     .library(name: "SimulatedMachine", targets: ["SimulatedMachine"]),
     .library(name: "QEMUMachine", targets: ["QEMUMachine"]),
     .library(name: "VFIOUserMachine", targets: ["VFIOUserMachine"]),
+    .library(name: "VFIOMachine", targets: ["VFIOMachine"]),
     .library(name: "DeviceTree", targets: ["DeviceTree"]),
     .library(name: "DMATrace", targets: ["DMATrace"]),
     .executable(name: "dmatool", targets: ["dmatool"]),
@@ -60,6 +61,10 @@ let package = Package(
     .target(name: "CQEMUHost"),
     .target(
       name: "QEMUMachine", dependencies: ["CQEMUHost", "DMA", "MachineMemory", "PCI"],
+      swiftSettings: common),
+    .target(name: "CVFIO"),
+    .target(
+      name: "VFIOMachine", dependencies: ["CVFIO", "DMA", "DMAMapping", "DMASupport", "PCI"],
       swiftSettings: common),
     .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
     // Drivers for tasks: hosted, on threads of their own.
