@@ -83,11 +83,20 @@ let package = Package(
       dependencies: [
         "DMA", "DMAChecker", "DMAMapping", "DMATrace", "Drivers", "NetworkTools", "PCI",
         "QEMUMachine", "SimulatedMachine",
+        "DMA", "DMAChecker", "DMAMapping", "DMATrace", "Drivers", "PCI", "QEMUMachine",
+        "SimulatedMachine", "VFIOMachine",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CLI"])),
       ],
       swiftSettings: common),
+
+    // What runs in the Linux guest of Guest/run: no test target, since it must be one static file.
+    .target(name: "CGuestTests", path: "Guest/Sources/CGuestTests"),
+    .executableTarget(
+      name: "GuestTests",
+      dependencies: ["CGuestTests", "DMA", "DMATrace", "Drivers", "PCI", "VFIOMachine"],
+      path: "Guest/Sources/GuestTests", swiftSettings: common),
 
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
     .testTarget(

@@ -133,15 +133,14 @@ final class VFIOFunction: Sendable {
       if command != .max { writeConfiguration(PCIRegister.command, 2, command & ~4) }
       for kind in 0..<3 as Range<UInt32> { vfio_host_interrupt_disable(descriptor, kind) }
       if canReset { vfio_host_reset(descriptor) }
-      for window in state.windows { Self.blank(window) }
+      for window in state.windows { Self.blank(window.cpuAddress, Int(window.byteCount)) }
       Glibc.close(descriptor)
     }
   }
 
   /// Puts memory of all ones where registers were: drivers may still hold windows.
-  private static func blank(_ window: Window) {
-    guard let place = unsafe UnsafeMutableRawPointer(bitPattern: window.cpuAddress) else { return }
-    let count = Int(window.byteCount)
+  static func blank(_ cpuAddress: UInt, _ count: Int) {
+    guard let place = unsafe UnsafeMutableRawPointer(bitPattern: cpuAddress) else { return }
     // SAFETY: exactly what was mapped; it stays mapped for as long as the process lives, since
     // nobody knows who holds its address.
     let fresh = unsafe mmap(

@@ -69,9 +69,11 @@ extension VFIOHost {
       numbers = DMAStatusNumbers(UInt64(ECHILD))
       return .machine
     }
-    // Drivers are not told where memory lies: a mapping for each call reaches all of it.
+    // A mapping for each call reaches memory wherever it lies; in an arena, it lies where the
+    // device sees it.
     return pages.allocate(
-      byteCount: byteCount, alignment: alignment, limit: limit, options: options, &numbers)
+      byteCount: byteCount, alignment: alignment,
+      limit: configuration.mode == .perCall ? .max : limit, options: options, &numbers)
   }
 
   /// The "physical" address of memory that drivers were given.

@@ -4,6 +4,7 @@
   internal import PCI
   internal import QEMUMachine
   internal import SimulatedMachine
+  internal import VFIOMachine
 
   /// A device that a verb drives, as each kind of machine has it.
   struct DevicePlan {
@@ -38,6 +39,7 @@
     private enum Machine {
       case simulated(SimulatedMachine)
       case qemu(QEMUMachine)
+      case vfio(VFIOMachine)
     }
 
     var platform: Platform { device.dma.platform }
@@ -72,6 +74,17 @@
         interruptPage = machine.interruptPage
         let registers = PhysicalAddress(rawValue: 0xfed9_0000)
         iommu = options.mapping == .iommu ? machine.registers(at: registers, byteCount: 4096) : nil
+      case .vfio(let address):
+        let machine = try Self.openVFIO(options, address, mask)
+        self.machine = .vfio(machine)
+        mapping = MappingBench(machine)
+        do throws(PCIError) {
+          device = try PCIDevice(host: machine.pci, address: address, mapping: machine.mapping)
+        } catch {
+          throw Failure.failed(error.description)
+        }
+        self.options = options
+        return
       }
       guard let address = host.find(vendorID: plan.vendorID, deviceID: plan.deviceID) else {
         throw Failure.failed("the machine has no \(plan.name)")
@@ -104,6 +117,23 @@
         return machine
       } catch {
         throw Failure.badInput("the simulated machine: \(error.description)")
+      }
+    }
+
+    private static func openVFIO(
+      _ options: MachineOptions, _ address: PCIAddress, _ mask: DMAMask
+    ) throws -> VFIOMachine {
+      var configuration = VFIOMachine.Configuration()
+      configuration.mode = options.mapping == .arena ? .arena : .perCall
+      configuration.memoryByteCount = options.memory.byteCount
+      configuration.addressLimit = mask
+      do throws(VFIOError) {
+        return try VFIOMachine([address], configuration)
+      } catch {
+        let limit = error.limit
+        throw Failure.badInput(
+          "cannot open \(address)\n  have: \(limit.have)\n  need: \(limit.need)\n"
+            + "  fix:  \(limit.fix)")
       }
     }
 

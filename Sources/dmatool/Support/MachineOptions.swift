@@ -1,20 +1,26 @@
 #if CLI
   import ArgumentParser
   internal import DMA
+  internal import PCI
+  internal import VFIOMachine
 
   /// Where a device is, and what stands between it and memory: for every verb that runs a driver.
   struct MachineOptions: ParsableArguments {
     @Option(help: "Where the device is: \(MachineKind.usage).")
     var machine: MachineKind = .simulated
 
-    @Option(help: "What stands between the device and memory.")
-    var mapping: MappingKind = .direct
+    @Option(
+      name: .customLong("mapping"),
+      help: "What stands between the device and memory; direct, over VFIO percall, when left out.")
+    var chosenMapping: MappingKind?
 
     @Option(help: "When the IOMMU forgets what was unmapped.")
     var iommu: InvalidationKind = .strict
 
-    @Option(help: "How much memory the machine has.")
-    var memory = ByteSize(6 << 30)
+    @Option(
+      name: .customLong("memory"),
+      help: "How much memory the machine has; 6G, over VFIO 64M, when left out.")
+    var chosenMemory: ByteSize?
 
     @Option(help: "How many address bits the device drives; as many as it has when left out.")
     var mask: Int?
@@ -31,7 +37,28 @@
     @Option(help: "How to write the result.")
     var format: OutputFormat = .text
 
+    /// What stands between the device and memory.
+    var mapping: MappingKind {
+      if let chosenMapping { return chosenMapping }
+      if case .vfio = machine { return .percall }
+      return .direct
+    }
+
+    /// How much memory the machine has.
+    var memory: ByteSize {
+      if let chosenMemory { return chosenMemory }
+      if case .vfio = machine { return ByteSize(64 << 20) }
+      return ByteSize(6 << 30)
+    }
+
     func validate() throws {
+      let isReal = if case .vfio = machine { true } else { false }
+      if isReal != (mapping == .percall || mapping == .arena) {
+        throw ValidationError(
+          isReal
+            ? "--mapping \(mapping.rawValue): a device of this host takes percall or arena"
+            : "--mapping \(mapping.rawValue): only --machine vfio:ADDRESS takes it")
+      }
       if let mask, !(1...64).contains(mask) {
         throw ValidationError("--mask takes 1 to 64 bits, not \(mask)")
       }
@@ -44,15 +71,22 @@
     case simulated
     /// QEMU's own device models, without a guest.
     case qemu
+    /// A device of this host, through Linux's VFIO.
+    case vfio(PCIAddress)
 
     /// What `--machine` takes.
-    static var usage: String { "simulated, or qemu for QEMU's own device models" }
+    static var usage: String {
+      "simulated, qemu for QEMU's own device models, or vfio:0000:00:02.0 for one of this host"
+    }
 
     init?(argument: String) {
       switch argument {
       case "simulated": self = .simulated
       case "qemu": self = .qemu
-      default: return nil
+      default:
+        guard argument.hasPrefix("vfio:"), let address = PCIAddress(String(argument.dropFirst(5)))
+        else { return nil }
+        self = .vfio(address)
       }
     }
 
@@ -61,16 +95,21 @@
       switch self {
       case .simulated: "simulated"
       case .qemu: "qemu"
+      case .vfio(let address): "vfio:\(address)"
       }
     }
 
     var defaultValueDescription: String { description }
-    static var allValueStrings: [String] { ["simulated", "qemu"] }
+    static var allValueStrings: [String] { ["simulated", "qemu", "vfio:ADDRESS"] }
   }
 
   /// What stands between a device and memory.
   enum MappingKind: String, ExpressibleByArgument, CaseIterable {
     case direct, bounce, iommu
+    /// VFIO: a call of the kernel's for each map and unmap.
+    case percall
+    /// VFIO: everything is mapped once.
+    case arena
   }
 
   /// When an IOMMU forgets what was unmapped.

@@ -2,6 +2,7 @@
   internal import DMA
   internal import DMAMapping
   internal import PCI
+  internal import VFIOMachine
 
   /// A mapping for one device of a machine, and what it can tell afterwards.
   struct MappingBench {
@@ -9,6 +10,14 @@
     private let bounce: BounceMapping?
     private let domain: IOMMUDomain?
     private let unit: VTDUnit?
+    private let vfio: VFIOMachine?
+
+    /// The mapping that a VFIO machine was opened with.
+    init(_ machine: VFIOMachine) {
+      mapping = machine.mapping
+      vfio = machine
+      (bounce, domain, unit) = (nil, nil, nil)
+    }
 
     /// - Parameters:
     ///   - limit: the device's mask: a bounce pool lies within it, and below 4 GiB.
@@ -19,8 +28,10 @@
       address: PCIAddress, limit: DMAMask, iommu: RegisterWindow?,
       interruptPage: ClosedRange<UInt64>?
     ) throws(DMAError) {
+      vfio = nil
       switch kind {
-      case .direct:
+      // The last two are refused where options are read.
+      case .direct, .percall, .arena:
         mapping = DirectMapping.make(for: platform)
         (bounce, domain, unit) = (nil, nil, nil)
       case .bounce:
@@ -56,12 +67,14 @@
     var invalidationCount: Int { unit?.invalidationCount ?? 0 }
 
     /// Table entries of mappings that are live.
-    var liveEntryCount: Int { domain?.validEntryCount ?? 0 }
+    var liveEntryCount: Int { domain?.validEntryCount ?? vfio?.entryCount ?? 0 }
 
     /// A line of its own about what was copied or translated; empty for direct.
     func summary(of kind: MappingKind) -> String {
       switch kind {
       case .direct: ""
+      case .percall, .arena:
+        vfio.map { "\n" + $0.exposure.lines.joined(separator: "\n") } ?? ""
       case .bounce: "\n\(bouncedByteCount) bytes copied through bounce buffers"
       case .iommu:
         "\n\(invalidationCount) commands to the IOMMU, \(liveEntryCount) translation entries left"

@@ -86,7 +86,7 @@
           \(mapping)\(keepMapped ? ", kept mapped" : "")
           \(rate) IOPS, \(figures.spent / total) ns each (\(figures.processor / total) ns of this \
           process's processor time), \
-          \((rate * size.byteCount) >> 20) MiB/s
+          \((rate * size.byteCount) >> 20) MiB/s\(bench.mapping.summary(of: options.common.mapping))
           """)
         if let messages, let roundTrips {
           print("\(messages) messages to QEMU for 32 reads, \(roundTrips) of them waited for")
