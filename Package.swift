@@ -82,9 +82,7 @@ let package = Package(
       name: "dmatool",
       dependencies: [
         "DMA", "DMAChecker", "DMAMapping", "DMATrace", "Drivers", "NetworkTools", "PCI",
-        "QEMUMachine", "SimulatedMachine",
-        "DMA", "DMAChecker", "DMAMapping", "DMATrace", "Drivers", "PCI", "QEMUMachine",
-        "SimulatedMachine", "VFIOMachine",
+        "QEMUMachine", "SimulatedMachine", "VFIOMachine",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CLI"])),
