@@ -34,6 +34,7 @@ let package = Package(
     .library(name: "VFIOUserMachine", targets: ["VFIOUserMachine"]),
     .library(name: "VFIOMachine", targets: ["VFIOMachine"]),
     .library(name: "DeviceTree", targets: ["DeviceTree"]),
+    .library(name: "ACPI", targets: ["ACPI"]),
     .library(name: "DMATrace", targets: ["DMATrace"]),
     .executable(name: "dmatool", targets: ["dmatool"]),
   ],
@@ -77,6 +78,7 @@ let package = Package(
     .target(
       name: "NetworkTools", dependencies: ["DMA", "Drivers", "PCI"], swiftSettings: common),
     .target(name: "DeviceTree", swiftSettings: embeddable),
+    .target(name: "ACPI", swiftSettings: embeddable),
     .target(name: "DMATrace", dependencies: ["DMA"], swiftSettings: common),
     .executableTarget(
       name: "dmatool",
@@ -144,5 +146,8 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "DMATraceTests", dependencies: ["DMA", "DMATrace", "TestSupport"], swiftSettings: common),
+      name: "ACPITests", dependencies: ["ACPI", "TestSupport"], swiftSettings: common),
+    .testTarget(
+      name: "DMATraceTests", dependencies: ["DMA", "DMATrace"], swiftSettings: common),
   ]
 )
