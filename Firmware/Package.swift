@@ -26,8 +26,10 @@ func library(_ name: String) -> Target.Dependency {
 let package = Package(
   name: "swift-dma-firmware",
   dependencies: [
-    // No traits: the command's dependencies are not even fetched.
-    .package(name: "swift-dma", path: "..", traits: [])
+    // A link to the folder above: a package is called after its path's last part, and a checkout
+    // may have any name, this folder's for one. No traits: the command's dependencies are not
+    // even fetched.
+    .package(path: "swift-dma", traits: [])
   ],
   targets: [
     // What only a board knows before it is described: one folder each.
@@ -46,15 +48,16 @@ let package = Package(
     .target(
       name: "BareMetal",
       dependencies: [
-        library("DMA"), library("DMAMapping"), library("PCI"), library("DeviceTree"), "Boards",
+        library("DMA"), library("DMAMapping"), library("PCI"), library("DeviceTree"),
+        library("ACPI"), "Boards",
         "CPU", "Runtime", "Startup",
       ], swiftSettings: settings),
     // Boots, moves files, prints a table of checks.
     .executableTarget(
       name: "Firmware",
       dependencies: [
-        library("DMA"), library("DMAMapping"), library("PCI"), library("Drivers"),
-        library("DeviceTree"), "BareMetal",
+        library("DMA"), library("DMAMapping"), library("DMAChecker"), library("PCI"),
+        library("Drivers"), library("DeviceTree"), library("ACPI"), "BareMetal",
       ], swiftSettings: settings),
     // Every public name of the library, with no support code in its own objects.
     .target(

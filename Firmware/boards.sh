@@ -8,12 +8,13 @@ all_boards() {
 }
 
 # select_board NAME: a board, or the first whose name begins with an architecture. Sets board,
-# triple, emulator, package and passed.
+# triple, emulator, package, passed, and copies: where the disk holds copies after a run, in MiB.
 select_board() {
   local name
   for name in $(all_boards); do
     if [ "$name" = "$1" ] || [ "${name%%-*}" = "$1" ]; then
       board=$name
+      copies=(8 12 16)
       source "$boards_folder/$board/board.conf"
       return 0
     fi

@@ -51,6 +51,31 @@ import Testing
           + unitDefinition(0xfed9_1000, flags: 1, segment: 0)))
     #expect(found.map(\.registers) == [0xfed9_0000, 0xfed9_1000])
     #expect(found.map(\.coversRest) == [false, true])
+    #expect(found.map(\.requesters) == [[0x10], []])
+    // Slot 2 is named; what is not goes to the unit that has the rest.
+    #expect(found.unit(for: 0x10)?.registers == 0xfed9_0000)
+    #expect(found.unit(for: 0x11)?.registers == 0xfed9_1000)
+    #expect(found.unit(for: 0x10, segment: 1) == nil)
+  }
+
+  @Test func `a scope's length never leads out of its unit`() throws {
+    var structure = unitDefinition(0xfed9_0000, flags: 0, segment: 0, scope: true)
+    for length: UInt8 in [0, 1, 9, 255] {
+      structure[17] = length
+      #expect(throws: ACPIError.truncated(at: 0x7ffe_2000)) {
+        try units(remappingMachine(structure))
+      }
+    }
+    // A path of two steps leads through a bridge: nobody is named by it.
+    structure[17] = 10
+    structure[2] += 2
+    #expect(try units(remappingMachine(structure + [1, 0])).first?.requesters == [])
+    structure[17] = 8
+    structure[2] -= 2
+    structure[22] = 32
+    #expect(throws: ACPIError.truncated(at: 0x7ffe_2000)) {
+      try units(remappingMachine(structure))
+    }
   }
 
   @Test func `a machine without the table has no units`() throws {

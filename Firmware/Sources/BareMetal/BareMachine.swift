@@ -69,6 +69,22 @@ public final class BareMachine {
     address_space_uncached(startup_image_start()) != 0
   }
 
+  /// Where message interrupts arrive: behind an IOMMU, devices must be allowed to write there at
+  /// the same address.
+  ///
+  /// - Throws: `DMAError.outOfMemory`, and `.machine` where memory has no uncached view but needs
+  ///   one.
+  public func interruptPage() throws(DMAError) -> ClosedRange<UInt64> {
+    var numbers = DMAStatusNumbers()
+    // SAFETY: the platform keeps the state; room for three words.
+    let status = unsafe numbers.withWords { pointer in
+      unsafe MessageWords.makePage(state, pointer)
+    }
+    guard status == .success else { throw DMAError(status: status, numbers: numbers) }
+    let start = unsafe state.pointee.messages.physicalAddress
+    return start...(start + 4095)
+  }
+
   /// Bytes of RAM that nobody has now.
   public var freeByteCount: UInt64 {
     // SAFETY: the platform keeps the owner of the state.

@@ -1,3 +1,4 @@
+public import ACPI
 public import DeviceTree
 
 /// What a machine consists of, whoever described it: a device tree, or the PVH loader's map.
@@ -25,6 +26,8 @@ public struct MachineDescription {
   /// A file that the loader left in memory (Linux's initrd), which is reserved.
   public var initialFile: MemoryRange?
   public var pci: PCI?
+  /// VT-d units, which can translate devices' addresses.
+  public var remappingUnits: [RemappingUnit] = []
   public var firmwareConfiguration: FirmwareConfiguration?
   /// Ticks of the clock a second.
   public var ticksPerSecond: UInt64 = 0
@@ -54,6 +57,7 @@ extension MachineDescription {
 public enum MachineError: Error {
   case noDescription(at: UInt)
   case deviceTree(DeviceTreeError)
+  case acpi(ACPIError)
   case noMemory
   case noClock
   /// Devices do not see the cache, and the CPU cannot maintain it by address.
@@ -66,6 +70,7 @@ public enum MachineError: Error {
     switch self {
     case .noDescription(let address): "no machine description at 0x\(String(address, radix: 16))"
     case .deviceTree(let error): error.description
+    case .acpi(let error): error.description
     case .noMemory: "the description names no usable memory"
     case .noClock: "the description names no clock"
     case .noCacheMaintenance: "the CPU cannot maintain its cache by address"

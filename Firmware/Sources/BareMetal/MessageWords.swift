@@ -12,7 +12,7 @@ struct MessageWords {
 
   /// The page of words, as the CPU reads it; 0 until the first vector.
   private var base: UInt = 0
-  private var physicalAddress: UInt64 = 0
+  private(set) var physicalAddress: UInt64 = 0
   /// Bit set: the word is a vector's.
   private var used: UInt64 = 0
 
@@ -20,16 +20,24 @@ struct MessageWords {
   static func allocate(
     _ state: UnsafeMutablePointer<MachineState>, _ numbers: UnsafeMutablePointer<UInt64>
   ) -> Int32 {
-    if unsafe state.pointee.messages.base == 0 {
-      // Capabilities with 32 address bits must reach it.
-      let status = unsafe bareOperations.allocatePages(
-        UnsafeMutableRawPointer(state), 4096, 4096, 0xffff_ffff, PageOptions.uncached.rawValue,
-        numbers)
-      guard status == DMAStatus.success.rawValue else { return status }
-      unsafe state.pointee.messages.base = UInt(numbers[0])
-      unsafe state.pointee.messages.physicalAddress = numbers[1]
-    }
+    let status = unsafe makePage(state, numbers)
+    guard status == DMAStatus.success.rawValue else { return status }
     return unsafe state.pointee.messages.allocate(numbers)
+  }
+
+  /// Makes the page of words, once.
+  static func makePage(
+    _ state: UnsafeMutablePointer<MachineState>, _ numbers: UnsafeMutablePointer<UInt64>
+  ) -> Int32 {
+    guard unsafe state.pointee.messages.base == 0 else { return DMAStatus.success.rawValue }
+    // Capabilities with 32 address bits must reach it.
+    let status = unsafe bareOperations.allocatePages(
+      UnsafeMutableRawPointer(state), 4096, 4096, 0xffff_ffff, PageOptions.uncached.rawValue,
+      numbers)
+    guard status == DMAStatus.success.rawValue else { return status }
+    unsafe state.pointee.messages.base = UInt(numbers[0])
+    unsafe state.pointee.messages.physicalAddress = numbers[1]
+    return status
   }
 
   private mutating func allocate(_ numbers: UnsafeMutablePointer<UInt64>) -> Int32 {

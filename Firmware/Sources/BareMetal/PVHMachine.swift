@@ -1,6 +1,8 @@
 #if arch(x86_64)
+  import ACPI
   import Boards
   import CPU
+  import DMA
   public import DeviceTree
   import Startup
 
@@ -40,7 +42,25 @@
       description.ticksPerSecond = measureTicks()
       guard description.ticksPerSecond != 0 else { throw .noClock }
       description.cacheLineByteCount = cpu_cache_line_size()
+      // SAFETY: 32 bytes in is the root pointer's address, as far as the loader knows it.
+      let rootPointer = unsafe info.loadUnaligned(fromByteOffset: 32, as: UInt64.self)
+      try description.describeRemapping(rootPointer)
       return description
+    }
+
+    /// ACPI says where VT-d units are, and which devices each has.
+    private mutating func describeRemapping(_ rootPointer: UInt64) throws(MachineError) {
+      let found = rootPointer != 0 ? rootPointer : ACPITables.searchRootPointer(Self.byte)
+      guard let found else { return }
+      do throws(ACPIError) {
+        remappingUnits = try ACPITables(rootPointer: found, memory: Self.byte).remappingUnits()
+      } catch { throw .acpi(error) }
+    }
+
+    /// Memory below 4 GiB, which the startup code has mapped; tables lie nowhere else.
+    private static func byte(_ address: UInt64) -> UInt8? {
+      guard address > 0, address < 0x1_0000_0000 else { return nil }
+      return UInt8.volatileLoad(at: UInt(address))
     }
 
     /// The time-stamp counter's rate, by the interval timer's channel 2 (8254: 1,193,182 Hz).

@@ -107,5 +107,6 @@ func maintainCache(
     }
     current += line
   }
-  cpu_cache_barrier()
+  // Done as devices see it: DSB SY, FENCE IORW, MFENCE.
+  DMABarrier.full()
 }

@@ -11,7 +11,7 @@ struct CheckTable {
 
   /// Prints the table's head.
   init() {
-    print("  # result  check                                     what was seen")
+    print("  # result  check                                       what was seen")
   }
 
   /// Runs a check; what it returns is printed beside its name.
@@ -30,7 +30,7 @@ struct CheckTable {
   {
     let digits = String(number)
     return padding(3 - digits.utf8.count) + digits + " " + result + "  " + name
-      + padding(42 - name.utf8.count) + seen
+      + padding(44 - name.utf8.count) + seen
   }
 
   private static func padding(_ count: Int) -> String {

@@ -4,8 +4,6 @@
 
 #include "runtime.h"
 
-int putchar(int character);
-
 static void put_text(const char *text) {
   while (*text) putchar(*text++);
 }

@@ -118,18 +118,6 @@ CPU_INLINE void cpu_drop_line(uintptr_t address) {
 #endif
 }
 
-/// Waits until the maintenance before it is done, as devices see it: aarch64 DSB SY, riscv64 FENCE
-/// IORW, x86_64 MFENCE.
-CPU_INLINE void cpu_cache_barrier(void) {
-#if defined(__aarch64__)
-  __asm__ volatile("dsb sy" ::: "memory");
-#elif defined(__riscv)
-  __asm__ volatile("fence iorw, iorw" ::: "memory");
-#elif defined(__x86_64__)
-  __asm__ volatile("mfence" ::: "memory");
-#endif
-}
-
 // MARK: I/O ports
 
 #if defined(__x86_64__)

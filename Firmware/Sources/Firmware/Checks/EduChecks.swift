@@ -1,47 +1,17 @@
 import BareMetal
 import DMA
 import DMAMapping
-import DeviceTree
 import Drivers
 import PCI
 
 /// QEMU's teaching device, driven by the same source as on every other machine.
-///
-/// `run` gives the machine two: first one as QEMU makes it, with 28 address bits, then one whose
-/// mask was widened to 64.
 func checkEdu(
-  _ table: inout CheckTable, _ description: MachineDescription, _ machine: BareMachine,
+  _ table: inout CheckTable, _ description: MachineDescription, _ given: GivenDevices,
   _ file: borrowing SourceFile
 ) {
-  table.run("PCI: devices found, registers placed") { () throws(CheckFailure) in
-    guard let host = machine.pci else { throw CheckFailure("the machine describes no PCI") }
-    if case .memory(let described)? = description.pci {
-      let window = described.memory32
-      do throws(PCIError) {
-        try host.assignBARs(
-          window: window.busAddress...(window.busAddress + (window.byteCount - 1)))
-      } catch { throw CheckFailure(error.description) }
-    }
-    return "\(host.scan().count) functions, \(eduAddresses(host).count) of them edu"
-  }
-  guard let host = machine.pci else { return }
-  let addresses = eduAddresses(host)
-  table.run("two edu devices, as run gives them") { () throws(CheckFailure) in
-    try require(addresses.count == 2, "\(addresses.count) found")
-    return addresses[0].description + " (28 bits), " + addresses[1].description + " (64 bits)"
-  }
-  guard addresses.count == 2 else { return }
-  checkDefaultMask(&table, description, host, addresses[0], file)
-  checkReach(&table, description, host, addresses[1])
-  checkWideMask(&table, host, addresses[1], file)
-}
-
-/// The edu devices on bus 0, in order.
-func eduAddresses(_ host: PCIHost) -> [PCIAddress] {
-  host.scan().filter { address in
-    host.readConfiguration(UInt16.self, address, at: PCIRegister.vendorID) == 0x1234
-      && host.readConfiguration(UInt16.self, address, at: PCIRegister.deviceID) == 0x11e8
-  }
+  checkDefaultMask(&table, description, given.host, given.edu28, file)
+  checkReach(&table, description, given.host, given.edu32)
+  checkWideMask(&table, given.host, given.edu64, file)
 }
 
 /// The device as QEMU makes it: 28 bits, and RAM that may lie beyond them.
@@ -50,7 +20,7 @@ private func checkDefaultMask(
   _ address: PCIAddress, _ file: borrowing SourceFile
 ) {
   let mask = EduDevice.defaultMask
-  let lowest = description.memory.reduce(UInt64.max) { min($0, $1.start) }
+  let lowest = description.lowestAddress
   guard lowest > mask.rawValue else {
     table.run("edu, 28 bits: copy through low memory") { () throws(CheckFailure) in
       try withEdu(host, address, mask: mask) { edu throws(CheckFailure) in
@@ -72,10 +42,12 @@ private func checkDefaultMask(
   }
 }
 
-private func open(_ host: PCIHost, _ address: PCIAddress) throws(EduError) -> PCIDevice {
+private func open(
+  _ host: PCIHost, _ address: PCIAddress, _ mapping: DMAMapping? = nil
+) throws(EduError) -> PCIDevice {
   do throws(PCIError) {
     return try PCIDevice(
-      host: host, address: address, mapping: DirectMapping.make(for: host.platform))
+      host: host, address: address, mapping: mapping ?? DirectMapping.make(for: host.platform))
   } catch { throw .pci(error) }
 }
 
@@ -92,8 +64,7 @@ private func checkReach(
       mapping: DirectMapping.make(for: host.platform), busLimit: limit)
     return try mapRefused(device, limit: limit)
   }
-  let highest = description.memory.reduce(0) { max($0, $1.start + ($1.byteCount - 1)) }
-  guard highest > DMAMask.bits32.rawValue else { return }
+  guard description.highestAddress > DMAMask.bits32.rawValue else { return }
   table.run("memory above 4 GiB, 32-bit mask: refused") { () throws(CheckFailure) in
     try withEdu(host, address, mask: .bits32) { edu throws(CheckFailure) in
       try mapRefused(edu.device.dma, limit: DMAMask.bits32.rawValue)
@@ -161,14 +132,17 @@ private func checkWideMask(
 }
 
 /// Opens the device, does something with it, and ends it.
+///
+/// - Parameter mapping: what stands between it and memory; nothing when nil.
 func withEdu(
-  _ host: PCIHost, _ address: PCIAddress, mask: DMAMask,
+  _ host: PCIHost, _ address: PCIAddress, mask: DMAMask, mapping: DMAMapping? = nil,
   completion: EduDevice.Completion = .polling,
   _ body: (EduDevice) throws(CheckFailure) -> String
 ) throws(CheckFailure) -> String {
   let edu: EduDevice
   do throws(EduError) {
-    edu = try EduDevice(try open(host, address), mask: mask, completion: completion)
+    edu = try EduDevice(
+      try open(host, address, mapping), mask: mask, completion: completion)
   } catch { throw CheckFailure(error.description) }
   defer { edu.device.remove() }
   return try body(edu)

@@ -10,7 +10,7 @@ import PCI
 /// view is the same memory, not that a missing one would be noticed.
 func checkIncoherent(
   _ table: inout CheckTable, _ description: MachineDescription, _ memory: SharedMemory,
-  _ file: borrowing SourceFile
+  _ given: GivenDevices, _ file: borrowing SourceFile
 ) {
   let machine: BareMachine
   do throws(MachineError) {
@@ -24,16 +24,14 @@ func checkIncoherent(
     }
     return
   }
-  guard let host = machine.pci else { return }
-  let addresses = eduAddresses(host)
-  guard addresses.count == 2 else { return }
+  guard let given = sameDevices(given, of: machine) else { return }
   table.run("edu: copy with cache maintenance") { () throws(CheckFailure) in
-    try withEdu(host, addresses[1], mask: .bits64) { edu throws(CheckFailure) in
+    try withEdu(given.host, given.edu64, mask: .bits64) { edu throws(CheckFailure) in
       try copy(file, through: edu, placement: .anywhere)
     }
   }
   table.run("coherent memory outside of the cache") { () throws(CheckFailure) in
-    try withEdu(host, addresses[1], mask: .bits64) { edu throws(CheckFailure) in
+    try withEdu(given.host, given.edu64, mask: .bits64) { edu throws(CheckFailure) in
       guard BareMachine.hasUncachedView else { return try refused(edu.device.dma) }
       return try mirror(edu)
     }

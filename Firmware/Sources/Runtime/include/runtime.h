@@ -13,6 +13,9 @@
 /// Moves the console to the port that the machine's description names.
 void console_select(enum console_kind kind, uintptr_t base);
 
+/// Puts one character on the console; a line feed comes out as carriage return and line feed.
+int putchar(int character);
+
 /// Heap calls since the start, to prove that a path makes none.
 uint64_t runtime_heap_allocation_count(void);
 /// Bytes of the heap in use now.
