@@ -17,7 +17,7 @@ let settings: [SwiftSetting] = [
 ]
 
 /// The folders of Boards/.
-let boards = ["aarch64-virt", "riscv64-virt", "x86_64-q35"]
+let boards = ["aarch64-virt", "riscv64-virt", "x86_64-pc", "x86_64-q35"]
 
 func library(_ name: String) -> Target.Dependency {
   .product(name: name, package: "swift-dma")
@@ -49,8 +49,7 @@ let package = Package(
       name: "BareMetal",
       dependencies: [
         library("DMA"), library("DMAMapping"), library("PCI"), library("DeviceTree"),
-        library("ACPI"), "Boards",
-        "CPU", "Runtime", "Startup",
+        library("ACPI"), "Boards", "CPU", "Runtime", "Startup",
       ], swiftSettings: settings),
     // Boots, moves files, prints a table of checks.
     .executableTarget(

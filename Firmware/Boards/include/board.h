@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a board must say before any description of the machine has been read. Each folder in
-// Boards/ holds one implementation, chosen by the -DBOARD_... of its toolset.
+// Boards/ defines one `struct board`; the board's linker script chooses it (`board = ...`), so that
+// programs for several boards of one CPU architecture differ in the link only.
 
 #ifndef BOARD_H
 #define BOARD_H
@@ -18,18 +19,27 @@ enum console_kind {
   CONSOLE_NS16550_PORT,
 };
 
-/// The name tables and reports use.
-const char *board_name(void);
+struct board {
+  /// The name tables and reports use.
+  const char *name;
+  /// A serial port that works from the first instruction, for traps.
+  enum console_kind console_kind;
+  uintptr_t console_base;
+  /// Where the description of the machine lies (flattened device tree, or hvm_start_info on x86),
+  /// given what the loader left in its register.
+  uintptr_t (*description)(uintptr_t boot_argument);
+  /// Ends the run with a status that the runner sees; does not return.
+  void (*exit)(uint32_t code) __attribute__((noreturn));
+};
 
-/// A serial port that works from the first instruction, for traps.
+/// The board the program was linked for.
+extern const struct board board;
+
+// Its parts, for Swift and for the startup code.
+const char *board_name(void);
 enum console_kind board_console_kind(void);
 uintptr_t board_console_base(void);
-
-/// Where the description of the machine lies (flattened device tree, or hvm_start_info on x86),
-/// given what the loader left in its register.
 uintptr_t board_description(uintptr_t boot_argument);
-
-/// Ends the run with a status that the runner sees; does not return.
 void board_exit(uint32_t code) __attribute__((noreturn));
 
 /// The statuses: see Board.Ending. None is 0, which a triple fault, a reset or an early end of the
