@@ -1,6 +1,7 @@
 /// One token of the structure block (Devicetree Specification 0.4, 5.4.1).
 struct DeviceTreeToken {
-  enum Kind { case beginNode, endNode, property, nothing, end }
+  // With raw values: hashing them then needs no code of its own, which would ask for random seeds.
+  enum Kind: UInt8 { case beginNode, endNode, property, nothing, end }
   var kind: Kind
   /// The node's name, or the property's value.
   var payload: Range<Int>

@@ -7,7 +7,7 @@ public import PCI
 /// none may be made in an interrupt or with a spin lock held. Not for several threads at once.
 public final class EduDevice {
   /// How the driver learns that a transfer is done.
-  public enum Completion: Sendable {
+  public enum Completion: UInt8, Sendable {
     /// It reads the command register until the start bit is clear.
     case polling
     /// The device sends a message interrupt.

@@ -2,7 +2,7 @@ import DMA
 
 /// How the device's registers are laid out (QEMU documentation, "QEMU Firmware Configuration
 /// Device").
-public enum FirmwareConfigurationLayout: Sendable {
+public enum FirmwareConfigurationLayout: UInt8, Sendable {
   /// Memory-mapped: the DMA register is 64 bits wide, 16 bytes in.
   case memory
   /// x86 ports 0x510 to 0x51b: the DMA register is two 32-bit ports, 4 bytes in.

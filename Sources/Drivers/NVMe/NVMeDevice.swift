@@ -10,7 +10,7 @@ public import PCI
 /// have a thread of its own.
 public final class NVMeDevice {
   /// How the driver learns that commands are done.
-  public enum Completion: Sendable {
+  public enum Completion: UInt8, Sendable {
     /// It looks at the queue in memory.
     case polling
     /// Each queue has an MSI-X vector.

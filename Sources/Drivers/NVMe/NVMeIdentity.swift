@@ -1,5 +1,5 @@
 /// What a controller says it is (NVM Express 1.4, 5.15.2.2).
-public struct NVMeIdentity: Equatable, Sendable {
+public struct NVMeIdentity: Sendable {
   public let vendorID: UInt16
   public let serialNumber: String
   public let model: String
@@ -27,6 +27,11 @@ public struct NVMeIdentity: Equatable, Sendable {
     hasWriteZeroes = bytes.integer(at: 520, 2) & 1 << 3 != 0
   }
 }
+
+#if !hasFeature(Embedded)
+  // Without an operating system, equality of strings would ask for Unicode's tables.
+  extension NVMeIdentity: Equatable {}
+#endif
 
 /// A disk of a controller (NVM Express 1.4, 5.15.2.1).
 public struct NVMeNamespace: Equatable, Sendable {

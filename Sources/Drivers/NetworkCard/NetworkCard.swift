@@ -10,7 +10,7 @@ public import PCI
 /// memory comes back. Not for several threads at once.
 public final class NetworkCard {
   /// How the driver learns that the card is done.
-  public enum Completion: Sendable {
+  public enum Completion: UInt8, Sendable {
     case polling
     case interrupt
   }
