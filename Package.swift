@@ -145,9 +145,9 @@ let package = Package(
       name: "DeviceTreeTests", dependencies: ["DeviceTree", "TestSupport"],
       swiftSettings: common),
     .testTarget(
-      name: "DMATraceTests", dependencies: ["DMA", "DMATrace", "TestSupport"], swiftSettings: common),
       name: "ACPITests", dependencies: ["ACPI", "TestSupport"], swiftSettings: common),
     .testTarget(
-      name: "DMATraceTests", dependencies: ["DMA", "DMATrace"], swiftSettings: common),
+      name: "DMATraceTests", dependencies: ["DMA", "DMATrace", "TestSupport"],
+      swiftSettings: common),
   ]
 )
