@@ -9,8 +9,8 @@
       abstract: "Runs, checks and explains DMA: drivers on simulated and QEMU devices, and traces.",
       subcommands: [
         CheckCommand.self, CountCommand.self, DemoCommand.self, EduCommand.self,
-        ExportCommand.self, FaultCommand.self, NVMeCommand.self, RecordCommand.self,
-        ReportCommand.self,
+        ExportCommand.self, FaultCommand.self, NetCommand.self, NVMeCommand.self,
+        RecordCommand.self, ReportCommand.self,
       ]
     )
   }

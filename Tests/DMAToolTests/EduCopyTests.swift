@@ -100,5 +100,16 @@ import Testing
     #expect(demo.status == 0)
     #expect(demo.output.contains("every byte is the same"))
     #expect(demo.output.contains("the memory held back was freed"))
+    // A disk through each mapping: what each took.
+    let rows = demo.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+    for (name, bounced, hasEntries) in [
+      (["direct"], "0", false), (["bounce"], "1048576", false), (["IOMMU,", "strict"], "0", true),
+      (["IOMMU,", "deferred"], "0", true),
+    ] {
+      let row = try #require(rows.first { $0.starts(with: name) && $0.last == "us" })
+      let fields = Array(row.dropFirst(name.count))
+      #expect(fields.prefix(3) == ["16", "1048576", bounced])
+      #expect((Int(fields[3]) ?? -1 > 128) == hasEntries)
+    }
   }
 }

@@ -6,30 +6,6 @@ import Testing
 @Suite struct NVMeCopyTests {
   static let hasQEMU = runProgram(["qemu-system-x86_64", "--version"])?.status == 0
 
-  /// A folder for one test, gone with the object.
-  private final class Scratch {
-    let path: String
-
-    init() throws {
-      var template = Array("/tmp/dmatool-nvme-XXXXXX".utf8CString)
-      let made = unsafe mkdtemp(&template) != nil
-      try #require(made)
-      path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
-
-    deinit { _ = runProgram(["rm", "-rf", path]) }
-
-    /// A file of random bytes, or of zeroes that take no room.
-    func file(_ name: String, byteCount: Int, isRandom: Bool = false) throws -> String {
-      let file = "\(path)/\(name)"
-      let command =
-        isRandom
-        ? "head -c \(byteCount) /dev/urandom > \(file)" : "truncate -s \(byteCount) \(file)"
-      try #require(runProgram(["sh", "-c", command])?.status == 0)
-      return file
-    }
-  }
-
   private func dmatool(_ arguments: [String]) throws -> SubprocessResult {
     try #require(runProgram(["\(BuildFolder.path)/dmatool", "nvme"] + arguments))
   }

@@ -11,6 +11,9 @@ final class EventCounter {
     var dropped = 0
     var bytesToDevice: UInt64 = 0
     var bytesFromDevice: UInt64 = 0
+    /// Blocks of pools in use, now and at most.
+    var poolBlocks = 0
+    var poolBlockMax = 0
     /// Maps that were not unmapped yet.
     var live: Int { maps - unmaps }
   }
@@ -46,6 +49,10 @@ final class EventCounter {
       case .unmap: counts.unmaps += 1
       case .syncForCPU, .syncForDevice: counts.syncs += 1
       case .dropped: counts.dropped += 1
+      case .poolAllocate where event.status == .success:
+        counts.poolBlocks += 1
+        counts.poolBlockMax = max(counts.poolBlockMax, counts.poolBlocks)
+      case .poolFree where event.status == .success: counts.poolBlocks -= 1
       default: break
       }
     }

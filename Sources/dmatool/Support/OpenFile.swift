@@ -3,12 +3,12 @@ internal import Glibc
 /// An open file that is read or written piece by piece, by offset.
 final class OpenFile {
   let path: String
-  /// Its size when it was opened.
+  /// Its size when it was opened, or as much of it as is wanted.
   let byteCount: Int
   private let descriptor: Int32
 
-  /// Opens a file that has at least one byte.
-  init(reading path: String) throws(FileError) {
+  /// Opens a file that has at least one byte; those behind `limit` are left out.
+  init(reading path: String, limit: Int = .max) throws(FileError) {
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw .cannotOpen(path: path, reason: FileBytes.lastError()) }
     var information = stat()
@@ -16,7 +16,7 @@ final class OpenFile {
     let status = unsafe fstat(descriptor, &information)
     self.path = path
     self.descriptor = descriptor
-    byteCount = Int(information.st_size)
+    byteCount = min(Int(information.st_size), limit)
     guard status == 0 else { throw .cannotRead(path: path, reason: FileBytes.lastError()) }
     guard information.st_mode & S_IFMT != S_IFDIR else { throw .isDirectory(path: path) }
     guard byteCount > 0 else { throw .isEmpty(path: path) }
@@ -32,6 +32,18 @@ final class OpenFile {
   }
 
   deinit { close(descriptor) }
+
+  /// Its first bytes; all of it when `count` is nil.
+  func bytes(_ count: Int? = nil) throws(FileError) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count ?? byteCount)
+    var elements = bytes.mutableSpan
+    var raw = unsafe elements.mutableBytes
+    // SAFETY: the pointer does not outlive the call.
+    try unsafe raw.withUnsafeMutableBytes { (target) throws(FileError) in
+      try unsafe read(into: target, at: 0)
+    }
+    return bytes
+  }
 
   /// Fills `bytes` from `offset` on.
   func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(FileError) {
