@@ -115,7 +115,7 @@ final class Listener: @unchecked Sendable {
   /// - Parameter body: runs once, for the first connection.
   init(_ body: @escaping @Sendable (ServerSocket) -> Void) throws {
     self.body = body
-    var name = Array("/tmp/swift-dma-vfio-user-XXXXXX\0".utf8.map { CChar(bitPattern: $0) })
+    var name = Array("/tmp/vfio-user-test-XXXXXX\0".utf8.map { CChar(bitPattern: $0) })
     let made = unsafe name.withUnsafeMutableBufferPointer { buffer in
       unsafe buffer.baseAddress.map { unsafe mkdtemp($0) != nil } ?? false
     }
