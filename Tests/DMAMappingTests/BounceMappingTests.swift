@@ -92,7 +92,7 @@ struct BounceMappingTests {
   }
 
   @Test
-  func `R39 R96 any part can be synced, and only that part is copied`() throws {
+  func `Any part can be synced, and only that part is copied`() throws {
     let bench = try BounceBench()
     let memory = SlotMemory(bench.machine)
     var mapping = try bench.high(9000).map(Bidirectional.self, for: bench.device).get()
@@ -239,7 +239,7 @@ struct BounceMappingTests {
   }
 
   @Test
-  func `R32 coherent memory is never copied`() throws {
+  func `Coherent memory is never copied`() throws {
     let bench = try BounceBench { $0.isForced = true }
     let ring = try CoherentBuffer<UInt64>(count: 512, for: bench.device)
     let memory = SlotMemory(bench.machine)

@@ -6,7 +6,7 @@ import Testing
 
 struct IOMMUScatterTests {
   @Test
-  func `R89 R91 a list becomes one range, merged, and comes back as it was`() throws {
+  func `A list becomes one range, merged, and comes back as it was`() throws {
     var random = SeededGenerator()
     let bench = try IOMMUBench(constraints: try DMAConstraints(segmentByteCountMax: 1 << 20))
     for _ in 0..<150 {

@@ -66,7 +66,7 @@ struct IOVASpaceTests {
   }
 
   @Test
-  func `R94 an exhausted space fails cleanly and recovers after a free`() {
+  func `An exhausted space fails cleanly and recovers after a free`() {
     let space = IOVASpace(last: 0xff_ffff)
     var given: [UInt64] = []
     while let address = space.allocate(pageCount: 1) { given.append(address) }

@@ -98,7 +98,7 @@ struct CacheTests {
     #expect(word(memory.address) == 6)
   }
 
-  @Test func `R32 coherent memory needs no maintenance`() throws {
+  @Test func `coherent memory needs no maintenance`() throws {
     let edu = try makeMachine()
     let memory = try CoherentBuffer<UInt64>(count: 4, for: edu.device.dma)
     memory[0] = 3
@@ -107,7 +107,7 @@ struct CacheTests {
     #expect(memory[0] == 4)
   }
 
-  @Test func `R39 streaming mappings carry data both ways`() throws {
+  @Test func `streaming mappings carry data both ways`() throws {
     let edu = try makeMachine()
     var buffer = try StreamingBuffer(byteCount: 4096, in: edu.machine.platform)
     var bytes = buffer.mutableBytes

@@ -66,6 +66,7 @@ private func useVTD(_ seen: inout Expectations, _ machine: SmallMachine) {
     let vtd = try VTDUnit(
       registers: machine.unit.registers, platform: machine.platform, options: options)
     seen.expect(vtd.isTranslating && vtd.invalidationCount > 0)
+    vtd.reportFaults()
     var faults = 0
     let lost = vtd.takeFaults { (fault: IOMMUFault) in
       let reason: IOMMUFault.Reason = fault.reason

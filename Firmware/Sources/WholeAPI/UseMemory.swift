@@ -52,6 +52,22 @@ func useDevices(_ seen: inout Expectations, _ machine: SmallMachine) {
   }
   seen.expect(resolved == .notDMAable)
 
+  // As a mapping does that puts work off.
+  var polls = 0
+  unsafe withUnsafeMutablePointer(to: &polls) { polls in
+    let poll: PlatformCore.Poll = {
+      unsafe $0.assumingMemoryBound(to: Int.self).pointee += 1
+    }
+    unsafe PlatformCore.addPoller(
+      machineCore, every: 1, context: UnsafeMutableRawPointer(polls), poll)
+    platform.relax()
+    unsafe PlatformCore.removePoller(machineCore, context: UnsafeMutableRawPointer(polls))
+  }
+  platform.relax()
+  seen.expect(polls == 1)
+  seen.expect(unsafe !PlatformCore.isObserved(machineCore))
+  unsafe PlatformCore.reportFault(machineCore, requester: 8, address: 0x5000, isWrite: true)
+
   let before = platform.nanoseconds
   platform.relax()
   seen.expect(platform.nanoseconds > before)

@@ -125,7 +125,7 @@ import Testing
     #expect(pool.statistics.pageCount == 1)
   }
 
-  @Test func `R67 a waiter wakes when another thread frees`() throws {
+  @Test func `a waiter wakes when another thread frees`() throws {
     let test = try TestMachine(memoryByteCount: 32 << 20)
     let pool = try DMAPool(name: "wait", blockSize: 4096, for: test.device)
     let site = CallSite(#fileID, #line)
@@ -151,8 +151,7 @@ import Testing
     #expect(result.withLock { $0 } == address)
   }
 
-  @Test func `R67 a waiter also finds memory that is freed elsewhere, and gives up in time`() throws
-  {
+  @Test func `a waiter also finds memory that is freed elsewhere, and gives up in time`() throws {
     let test = try TestMachine(memoryByteCount: 32 << 20)
     let pool = try DMAPool(name: "wait", blockSize: 4096, for: test.device)
     let hoard = Self.exhaust(test.device)

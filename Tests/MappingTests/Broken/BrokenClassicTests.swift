@@ -25,8 +25,9 @@ import Testing
   @Test(arguments: Setup.allCases.filter { $0.kind != .direct })
   func `R38 R86 catch an unmap that leaks`(setup: Setup) throws {
     try expectCaught(setup, .forgetsUnmap, orThrowing: Self.exhausted) {
-      try classic.`R38 R86 a mapping a transfer, ended in its completion interrupt, may go on for ever`(
-        setup: $0)
+      try classic
+        .`R38 R86 a mapping a transfer, ended in its completion interrupt, may go on for ever`(
+          setup: $0)
     }
   }
 

@@ -96,7 +96,7 @@ import Testing
   @Test(arguments: Setup.allCases.filter(\.hasIOMMU))
   func `R99 catches an unmap after which the unit still translates`(setup: Setup) throws {
     try expectCaught(setup, .forgetsInvalidation) {
-      try streaming.`R99 what was unmapped is out of the device's reach, in strict mode at once`(
+      try streaming.`R4 R99 what was unmapped is out of the device's reach, in strict mode at once`(
         setup: $0)
     }
   }
@@ -146,16 +146,18 @@ import Testing
   @Test(arguments: Setup.allCases.filter { $0.kind == .direct })
   func `R87 R88 R89 R91 catch bytes that are missing`(setup: Setup) throws {
     try expectCaught(setup, .shortensSegment) {
-      try lists.`R87 R88 R89 R91 the device gets the list's bytes in order, and the list comes back whole`(
-        $0)
+      try lists
+        .`R87 R88 R89 R91 the device gets the list's bytes in order, and the list comes back whole`(
+          $0)
     }
   }
 
   @Test(arguments: Setup.allCases.filter(\.hasIOMMU))
   func `R90 catches a mapping that does not join what it could`(setup: Setup) throws {
     try expectCaught(setup, .neverMerges) {
-      try ScatterConstraintTests().`R90 a device with one segment is served where pieces can be joined`(
-        $0)
+      try ScatterConstraintTests()
+        .`R90 a device with one segment is served where pieces can be joined`(
+          $0)
     }
   }
 
@@ -169,8 +171,9 @@ import Testing
       setup, .forgetsUnmapOfLists,
       orThrowing: { if case .outOfAddressSpace = $0 { true } else { false } }
     ) {
-      try ScatterConstraintTests().`R94 exhausted bus addresses refuse the list, and an unmap makes room`(
-        $0)
+      try ScatterConstraintTests()
+        .`R94 exhausted bus addresses refuse the list, and an unmap makes room`(
+          $0)
     }
   }
 

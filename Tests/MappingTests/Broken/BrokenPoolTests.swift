@@ -31,8 +31,9 @@ import Testing
   ])
   func `R55 R57 R66 T17b catch blocks that lie where they must not`(flaw: PoolFlaw) throws {
     try expectCaught(flaw) {
-      try shape.`R55 R56 R57 R66 T17b blocks never overlap, are aligned on both sides, off boundaries, inside of pages`(
-        setup: $0)
+      try shape
+        .`R55 R56 R57 R66 T17b blocks are apart, aligned, off boundaries, inside of pages`(
+          setup: $0)
     }
   }
 
@@ -72,7 +73,9 @@ import Testing
   }
 
   @Test func `R65 catches a boundary that nobody asked for`() throws {
-    try expectCaught(.refusesStraddling, orThrowing: { $0 == .invalidBoundary(4096, blockByteCount: 5000) }) {
+    try expectCaught(
+      .refusesStraddling, orThrowing: { $0 == .invalidBoundary(4096, blockByteCount: 5000) }
+    ) {
       try shape.`R65 without a boundary blocks may lie across anything`(setup: $0)
     }
   }

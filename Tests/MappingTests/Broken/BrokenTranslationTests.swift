@@ -8,16 +8,18 @@ import Testing
   @Test(arguments: Setup.allCases.filter(\.hasIOMMU))
   func `R78 catches an access that is let through`(setup: Setup) throws {
     try expectCaught(setup, .ignoresDirection) {
-      try translation.`R78 a refused access is told to the device's observer: which device, where, how`(
-        setup: $0)
+      try translation
+        .`R78 a refused access is told to the device's observer: which device, where, how`(
+          setup: $0)
     }
   }
 
   @Test(arguments: Setup.allCases.filter(\.hasIOMMU))
   func `R47 R95 catch buses that share their addresses`(setup: Setup) throws {
     try expectCaught(setup, .sharesBuses) {
-      try translation.`R47 R95 two buses have addresses of their own: one exhausted, the other unaffected`(
-        setup: $0)
+      try translation
+        .`R47 R95 two buses have addresses of their own: one exhausted, the other unaffected`(
+          setup: $0)
     }
   }
 
@@ -28,8 +30,9 @@ import Testing
         setup: $0)
     }
     try expectCaught(setup, .forgetsInvalidation) {
-      try translation.`R99 a missing invalidation is seen inside the window, and after the flush it faults`(
-        setup: $0)
+      try translation
+        .`R99 a missing invalidation is seen inside the window, and after the flush it faults`(
+          setup: $0)
     }
   }
 

@@ -289,8 +289,7 @@ import Testing
   }
 
   @Test(arguments: Setup.allCases)
-  func `R82 all six streaming calls work in interrupts and under a spin lock`(setup: Setup) throws
-  {
+  func `R82 all six streaming calls work in interrupts and under a spin lock`(setup: Setup) throws {
     let bench = try setup.make()
     let region = try Region(bench, byteCount: 8192)
     let list = try ClassicList(bench, pieces: [(0, 4096), (4096, 100)], region.memory.address)

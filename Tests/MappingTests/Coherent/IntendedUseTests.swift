@@ -66,9 +66,10 @@ import Testing
       let line = Int.random(in: 0..<64, using: &random) * 16
       let fetched = bench.probe.read(firmware.address(of: line).rawValue, byteCount: 64)
       try #require(
-        fetched == model[line..<line + 16].flatMap { word in
-          (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
-        })
+        fetched
+          == model[line..<line + 16].flatMap { word in
+            (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+          })
     }
   }
 

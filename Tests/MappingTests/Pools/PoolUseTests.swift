@@ -288,7 +288,7 @@ import Testing
 
   private func exhausted(_ setup: Setup) throws -> (Bench, Exhausted) {
     var configuration = SimulatedMachine.Configuration()
-    configuration.memoryByteCount = 64 << 20
+    configuration.memoryByteCount = 32 << 20
     let bench = try setup.make(configuration)
     let pool = try bench.pools().make("tight", size: 4096)
     let block = try pool.allocate()

@@ -192,7 +192,9 @@ import Testing
     #expect(bench.usedSlots == 0)
   }
 
-  @Test func `a list of which one piece is out of reach comes back, and every event has its pair`() throws {
+  @Test func `a list of which one piece is out of reach comes back, and every event has its pair`()
+    throws
+  {
     let bench = try ScatterBench(.direct)
     try bench.dma.setMask(.bits32)
     for isEach in [false, true] {

@@ -91,7 +91,7 @@ import Testing
   }
 
   @Test(arguments: Setup.allCases.filter(\.hasIOMMU))
-  func `R99 what was unmapped is out of the device's reach, in strict mode at once`(
+  func `R4 R99 what was unmapped is out of the device's reach, in strict mode at once`(
     setup: Setup
   ) throws {
     let bench = try setup.make()

@@ -40,8 +40,11 @@ import Testing
       let back = mapping.unmap()
       var sum = 0
       for index in 0..<byteCount {
-        sum = sum &* 31 &+ Int(unsafe back.bytes.unsafeLoad(
-          fromByteOffset: start + index, as: UInt8.self))
+        sum =
+          sum &* 31
+          &+ Int(
+            unsafe back.bytes.unsafeLoad(
+              fromByteOffset: start + index, as: UInt8.self))
       }
       lines.append("sum \(sum)")
     }
