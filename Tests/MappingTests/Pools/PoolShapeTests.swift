@@ -79,11 +79,9 @@ import Testing
   }
 
   @Test(arguments: Setup.poolCases)
-  func
-    `R55 R56 R57 R66 T17b blocks are apart, aligned, off boundaries, inside of pages`(
-      setup: Setup
-    ) throws
-  {
+  func `R55 R56 R57 R66 T17b blocks are apart, aligned, off boundaries, inside of pages`(
+    setup: Setup
+  ) throws {
     var random = SeededGenerator()
     let bench = try setup.make()
     for _ in 0..<40 {
