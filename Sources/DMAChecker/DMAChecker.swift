@@ -129,11 +129,20 @@ public final class DMAChecker {
   public func reportFree(
     cpuAddress: UInt, byteCount: Int, file: StaticString = #fileID, line: UInt32 = #line
   ) {
+    reportFree(cpuAddress: cpuAddress, byteCount: byteCount, site: CallSite(file, line))
+  }
+
+  /// The same, for the C interface.
+  package func reportFree(cpuAddress: UInt, byteCount: Int, site: CallSite) {
     unsafe state.pointee.lock.lock()
-    unsafe state.pointee.judgeFree(
-      UInt64(cpuAddress), UInt64(max(0, byteCount)), CallSite(file, line))
+    unsafe state.pointee.judgeFree(UInt64(cpuAddress), UInt64(max(0, byteCount)), site)
     unsafe state.pointee.lock.unlock()
     deliver()
+  }
+
+  /// Reports what a device still has when its driver leaves it, and the device stays.
+  package func reportLeaks(of device: DMADevice) {
+    unsafe withDevice(device) { unsafe state.pointee.reportLeaks($0, nil) }
   }
 
   // MARK: Results

@@ -34,8 +34,7 @@ extension DMADevice {
   public func setMask(
     _ mask: DMAMask, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(DMAError) {
-    try check(mask, family: .none, CallSite(file, line))
-    applyMasks(streaming: mask, coherent: mask)
+    try setMask(mask, site: CallSite(file, line))
   }
 
   /// Records what the device can drive for streaming mappings only.
@@ -44,8 +43,7 @@ extension DMADevice {
   public func setStreamingMask(
     _ mask: DMAMask, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(DMAError) {
-    try check(mask, family: .single, CallSite(file, line))
-    applyMasks(streaming: mask, coherent: coherentMask)
+    try setStreamingMask(mask, site: CallSite(file, line))
   }
 
   /// Records what the device can drive for coherent memory and pools only.
@@ -54,8 +52,7 @@ extension DMADevice {
   public func setCoherentMask(
     _ mask: DMAMask, file: StaticString = #fileID, line: UInt32 = #line
   ) throws(DMAError) {
-    try check(mask, family: .coherent, CallSite(file, line))
-    applyMasks(streaming: self.mask, coherent: mask)
+    try setCoherentMask(mask, site: CallSite(file, line))
   }
 
   /// The narrowest mask the mapping can serve.
@@ -91,5 +88,25 @@ extension DMADevice {
     let (limit, underflow) = unsafe core.pointee.streamingLimit
       .subtractingReportingOverflow(core.pointee.directOffset)
     unsafe core.pointee.directLimit = underflow ? 0 : limit
+  }
+}
+
+extension DMADevice {
+  /// As `setMask(_:file:line:)`: for the C interface.
+  package func setMask(_ mask: DMAMask, site: CallSite) throws(DMAError) {
+    try check(mask, family: .none, site)
+    applyMasks(streaming: mask, coherent: mask)
+  }
+
+  /// As `setStreamingMask(_:file:line:)`: for the C interface.
+  package func setStreamingMask(_ mask: DMAMask, site: CallSite) throws(DMAError) {
+    try check(mask, family: .single, site)
+    applyMasks(streaming: mask, coherent: coherentMask)
+  }
+
+  /// As `setCoherentMask(_:file:line:)`: for the C interface.
+  package func setCoherentMask(_ mask: DMAMask, site: CallSite) throws(DMAError) {
+    try check(mask, family: .coherent, site)
+    applyMasks(streaming: self.mask, coherent: mask)
   }
 }

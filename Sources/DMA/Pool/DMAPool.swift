@@ -31,11 +31,22 @@ public final class DMAPool {
   ///     written, in the context of that call.
   /// - Throws: `DMAError.emptyRequest`, `.tooLarge`, `.invalidAlignment`, `.invalidBoundary`,
   ///   `.deviceRemoved`; a retry cannot help.
-  public init(
+  public convenience init(
     name: String, blockSize: Int, alignment: Int = 1, boundary: Int = 0, for device: DMADevice,
     options: DMAPoolOptions = [],
     onCorruption: (@Sendable (DMAPoolCorruption) -> Void)? = nil,
     file: StaticString = #fileID, line: UInt32 = #line
+  ) throws(DMAError) {
+    try self.init(
+      name: name, blockSize: blockSize, alignment: alignment, boundary: boundary, for: device,
+      options: options, onCorruption: onCorruption, site: CallSite(file, line))
+  }
+
+  /// The same, for the C interface.
+  package init(
+    name: String, blockSize: Int, alignment: Int, boundary: Int, for device: DMADevice,
+    options: DMAPoolOptions, onCorruption: (@Sendable (DMAPoolCorruption) -> Void)? = nil,
+    site: CallSite
   ) throws(DMAError) {
     let geometry = try PoolGeometry(
       byteCount: blockSize, alignment: alignment, boundary: boundary)
@@ -44,7 +55,7 @@ public final class DMAPool {
     self.device = device
     self.onCorruption = onCorruption
     unsafe core = PoolCore.make(name, geometry, options, for: device.core)
-    unsafe PoolCore.reportCreate(core, CallSite(file, line))
+    unsafe PoolCore.reportCreate(core, site)
   }
 
   /// Ends the pool.
@@ -71,6 +82,14 @@ public final class DMAPool {
   public func destroy(file: StaticString = #fileID, line: UInt32 = #line) throws(DMAError) {
     try unsafe PoolCore.destroy(core, CallSite(file, line))
   }
+
+  /// The same, for the C interface.
+  package func destroy(site: CallSite) throws(DMAError) {
+    try unsafe PoolCore.destroy(core, site)
+  }
+
+  /// What the C interface keeps for its fast paths.
+  package var raw: RawPool { unsafe RawPool(core: core) }
 }
 
 // SAFETY: what the core's threads share is atomic or behind its lock (see PoolMagazine).

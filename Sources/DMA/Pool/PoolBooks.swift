@@ -89,6 +89,7 @@ extension PoolCore {
           byteCount: geometry.requestedByteCount, isZeroing: options.contains(.zeroed),
           geometry: geometry, id: device.pointee.books.pointee.poolCount,
           hasMagazines: dma_fence_light_is_free() != 0, books: books,
+          quick: QuickGeometry(geometry),
           next: device.pointee.books.pointee.pools))
       unsafe device.pointee.books.pointee.pools = core
     }

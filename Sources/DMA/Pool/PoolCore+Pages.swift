@@ -53,6 +53,7 @@ extension PoolCore {
               isRaw: Atomic(0)))
           unsafe books.pointee.push(records + index)
         }
+        unsafe core.pointee.pageIndex.insert(memory.address.rawValue, records)
         return true
       }
       unsafe spare?.deallocate()
@@ -67,6 +68,7 @@ extension PoolCore {
     let books = unsafe core.pointee.books
     let device = unsafe core.pointee.device
     let byteCount = unsafe core.pointee.geometry.pageByteCount
+    unsafe core.pointee.pageIndex.clear()
     while true {
       // SAFETY: the caller has made sure that nobody has a block.
       let last = unsafe books.pointee.lock.withLock { unsafe books.pointee.pages.popLast() }

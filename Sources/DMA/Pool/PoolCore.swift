@@ -30,6 +30,10 @@ struct PoolCore: ~Copyable {
   /// Whether `dma_fence_light` is free.
   let hasMagazines: Bool
   let books: UnsafeMutablePointer<PoolBooks>
+  /// The geometry for those who free blocks by address.
+  let quick: QuickGeometry
+  /// From addresses to blocks without a lock, for blocks that are freed by address.
+  let pageIndex = PoolPageIndex()
   /// The device's list of pools, under the lock of its books.
   var next: UnsafeMutablePointer<PoolCore>?
 }

@@ -1,0 +1,82 @@
+internal import Synchronization
+
+/// The fast paths of blocks by address, as the C interface has them.
+///
+/// Valid as long as its pool. What these cannot do at once, `allocateRaw` and `freeRaw` do.
+@safe
+package struct RawPool: BitwiseCopyable {
+  private let core: UnsafeMutablePointer<PoolCore>
+
+  init(core: UnsafeMutablePointer<PoolCore>) { unsafe self.core = unsafe core }
+
+  /// For those who keep it in C.
+  package var opaque: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(core) }
+
+  /// The reverse of `opaque`.
+  package init(opaque: UnsafeMutableRawPointer) {
+    // SAFETY: the caller's promise.
+    unsafe core = unsafe opaque.assumingMemoryBound(to: PoolCore.self)
+  }
+
+  /// A block of the calling thread's own: its CPU address, or 0 when there is more to do.
+  @inline(never)
+  package func take(_ address: UnsafeMutablePointer<UInt64>) -> UInt {
+    // SAFETY: the core lives as long as its pool; the caller has room for a word.
+    guard unsafe !core.pointee.isZeroing, let record = unsafe PoolCore.takeCached(core) else {
+      return 0
+    }
+    unsafe record.pointee.isRaw.store(1, ordering: .relaxed)
+    unsafe address.pointee = unsafe record.pointee.address
+    return unsafe record.pointee.cpuAddress
+  }
+
+  /// Gives a block back; false, and nothing is changed, when there is more to do or to say.
+  ///
+  /// Two threads that free one block at the very same moment may both be believed; in any other
+  /// order the second is refused.
+  @inline(never)
+  package func put(_ cpuAddress: UInt, _ address: UInt64) -> Bool {
+    // SAFETY: as above; records stay while the pool does.
+    let geometry = unsafe core.pointee.quick
+    let start = address & geometry.pageMask
+    let offset = address &- start
+    let index = (offset &* geometry.reciprocal) >> 40
+    guard let records = unsafe core.pointee.pageIndex.find(start),
+      index &* geometry.blockByteCount == offset, index < geometry.blocksPerPage
+    else { return false }
+    let record = unsafe records + Int(truncatingIfNeeded: index)
+    guard unsafe record.pointee.cpuAddress == cpuAddress,
+      unsafe record.pointee.isRaw.load(ordering: .relaxed) != 0
+    else { return false }
+    unsafe record.pointee.isRaw.store(0, ordering: .relaxed)
+    if unsafe PoolCore.putCached(core, record) { return true }
+    unsafe record.pointee.isRaw.store(1, ordering: .relaxed)
+    return false
+  }
+}
+
+/// What finds a block without a division.
+struct QuickGeometry: BitwiseCopyable {
+  /// Clears a bus address's bits inside of a page.
+  let pageMask: UInt64
+  /// 2^40 / `blockByteCount`, rounded up; 0 where blocks do not follow each other without gaps, or
+  /// are too long for it.
+  let reciprocal: UInt64
+  let blockByteCount: UInt64
+  /// 0 where there is no reciprocal.
+  let blocksPerPage: UInt64
+
+  init(_ geometry: PoolGeometry) {
+    let allocated = DMADeviceCore.allocationSize(for: geometry.pageByteCount) ?? 4096
+    pageMask = ~UInt64(allocated - 1)
+    let block = UInt64(geometry.blockByteCount)
+    blockByteCount = block
+    // Offsets are below 2^16, so that the rounding (less than 2^16 * 2^16 / 2^40) never carries.
+    let isEven =
+      geometry.blocksPerWindow * geometry.blockByteCount == geometry.windowByteCount
+      || geometry.windowByteCount == geometry.pageByteCount
+    let isQuick = isEven && allocated <= 65536
+    reciprocal = isQuick ? (1 << 40) / block + 1 : 0
+    blocksPerPage = isQuick ? UInt64(geometry.blocksPerPage) : 0
+  }
+}
