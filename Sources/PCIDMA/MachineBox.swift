@@ -26,13 +26,14 @@ final class MachineBox: @unchecked Sendable {
   var platform: Platform { backing.platform }
 
   init(
-    backing: MachineBacking, mapping: DMAMapping, domain: IOMMUDomain?, expectsErrorTests: Bool
+    backing: MachineBacking, mapping: DMAMapping, domain: IOMMUDomain?, isDirect: Bool,
+    expectsErrorTests: Bool
   ) {
     self.backing = backing
     self.mapping = mapping
     self.domain = domain
     self.expectsErrorTests = expectsErrorTests
-    memory = KernelMemory(backing, isDirect: mapping.directOffset != nil)
+    memory = KernelMemory(backing, isDirect: isDirect)
     legacy = unsafe DeviceBox(
       machine: self, dma: DMADevice.legacy(platform: backing.platform, mapping: mapping),
       pci: nil, slot: nil, simulated: nil)

@@ -109,6 +109,7 @@ private func makeBox(
   }
   return unsafe MachineBox(
     backing: backing, mapping: mapping, domain: domain,
+    isDirect: settings.mapping == SWIFTDMA_DIRECT,
     expectsErrorTests: settings.flags & UInt32(SWIFTDMA_EXPECT_ERROR_TESTS) != 0)
 }
 
