@@ -1,6 +1,7 @@
 internal import DMA
 internal import DMAMapping
 internal import PCI
+internal import QEMUMachine
 internal import SimulatedMachine
 
 /// The machine behind a `MachineBox`, of whatever kind.
@@ -67,4 +68,27 @@ extension MachineBacking {
   func prepare(_ domain: IOMMUDomain) throws(DMAError) {
     if let page = messagePage { try domain.mapIdentity(page) }
   }
+}
+
+/// QEMU's device models.
+final class QEMUBacking: MachineBacking {
+  private let machine: QEMUMachine
+  private let hasIOMMU: Bool
+
+  init(_ machine: QEMUMachine, hasIOMMU: Bool) {
+    self.machine = machine
+    self.hasIOMMU = hasIOMMU
+    super.init(platform: machine.platform, pci: machine.pci)
+  }
+
+  override var iommuRegisters: RegisterWindow? {
+    // Where q35 has its VT-d unit.
+    hasIOMMU
+      ? machine.registers(at: PhysicalAddress(rawValue: 0xfed9_0000), byteCount: 4096) : nil
+  }
+  override var freeByteCount: UInt64 { machine.freeByteCount }
+  override var failure: String { machine.failure?.description ?? "" }
+  override var messagePage: ClosedRange<UInt64>? { machine.interruptPage }
+
+  override func stop() { machine.stop() }
 }

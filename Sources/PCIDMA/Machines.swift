@@ -2,6 +2,7 @@ public import CPCIDMA
 internal import DMA
 internal import DMAMapping
 internal import PCI
+internal import QEMUMachine
 internal import SimulatedMachine
 
 @c @implementation
@@ -56,7 +57,24 @@ private func makeMachine(_ settings: swiftdma_machine_options) -> MadeMachine {
       default: return .failure(Errno.noMemory)
       }
     }
-  case SWIFTDMA_QEMU: return .failure(Errno.notSupported)
+  case SWIFTDMA_QEMU:
+    // QEMU's caches are coherent, and its memory is where it is.
+    guard unsafe settings.flags & ~UInt32(SWIFTDMA_EXPECT_ERROR_TESTS) == 0 else {
+      return .failure(Errno.notSupported)
+    }
+    do throws(QEMUError) {
+      let hasIOMMU = unsafe usesIOMMU(settings)
+      backing = unsafe QEMUBacking(
+        try QEMUMachine(configuration(settings, hasIOMMU: hasIOMMU)), hasIOMMU: hasIOMMU)
+    } catch {
+      unsafe withText("QEMU: \(error.description)") { unsafe swiftdma_emit(3, $0) }
+      switch error {
+      case .notInstalled: return .failure(Errno.noEntry)
+      case .invalidConfiguration: return .failure(Errno.invalid)
+      case .host: return .failure(Errno.noMemory)
+      default: return .failure(Errno.io)
+      }
+    }
   default: return .failure(Errno.invalid)
   }
   do throws(DMAError) {
@@ -65,6 +83,28 @@ private func makeMachine(_ settings: swiftdma_machine_options) -> MadeMachine {
     backing.stop()
     return .failure(error.number)
   }
+}
+
+/// The machine of QEMU's that the options ask for.
+private func configuration(
+  _ settings: swiftdma_machine_options, hasIOMMU: Bool
+) -> QEMUMachine.Configuration {
+  var configuration = QEMUMachine.Configuration()
+  if unsafe settings.memory_size != 0 {
+    configuration.memoryByteCount = unsafe settings.memory_size
+  }
+  configuration.hasIOMMU = hasIOMMU
+  if let names = unsafe settings.qemu_devices {
+    // SAFETY: the caller has so many texts there.
+    for index in unsafe 0..<Int(min(settings.qemu_device_count, 32)) {
+      guard let name = unsafe names[index] else { continue }
+      unsafe configuration.devices.append(.other(text(name, limit: 4096)))
+    }
+  }
+  if let image = unsafe settings.qemu_nvme_image {
+    unsafe configuration.devices.append(.nvme(image: text(image, limit: 4096), isReadOnly: false))
+  }
+  return configuration
 }
 
 private func usesIOMMU(_ settings: swiftdma_machine_options) -> Bool {
@@ -107,10 +147,20 @@ private func makeBox(
   } else {
     mapping = unsafe try makeBounce(platform, settings).mapping
   }
-  return unsafe MachineBox(
+  let box = unsafe MachineBox(
     backing: backing, mapping: mapping, domain: domain,
     isDirect: settings.mapping == SWIFTDMA_DIRECT,
     expectsErrorTests: settings.flags & UInt32(SWIFTDMA_EXPECT_ERROR_TESTS) != 0)
+  // The functions that are there already; a simulated machine has none yet.
+  do throws(DMAError) {
+    for address in backing.pci.scan() where address.device > 0 && address.device < 31 {
+      _ = try box.adopt(address, nil)
+    }
+  } catch {
+    box.end()
+    throw error
+  }
+  return box
 }
 
 /// A pool as low as there is memory, so that devices of 24 bits have one, too.

@@ -1,5 +1,4 @@
 public import DMA
-internal import Glibc
 internal import MachineMemory
 public import PCI
 

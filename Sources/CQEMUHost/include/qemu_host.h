@@ -47,4 +47,31 @@ size_t qemu_host_diagnostics(struct qemu_host_child *child, char *text, size_t s
 /// Lets go of the child. It is not stopped by this: signal it and wait first.
 void qemu_host_release(struct qemu_host_child *child);
 
+// MARK: The host's calls. Counts, or -errno.
+
+void qemu_host_close(int descriptor);
+/// Writes at an offset.
+int64_t qemu_host_write_at(int descriptor, const void *bytes, size_t count, uint64_t offset);
+/// Sends without a signal when nobody listens any more.
+int64_t qemu_host_send(int socket, const void *bytes, size_t count);
+int64_t qemu_host_receive(int socket, void *bytes, size_t count);
+/// Whether a socket is ready to be read, or written, within this time.
+int qemu_host_poll(int socket, int for_output, int milliseconds);
+/// The clock that only goes forward.
+uint64_t qemu_host_nanoseconds(void);
+/// Sleeps, or for 0 lets others run.
+void qemu_host_pause(uint64_t nanoseconds);
+int qemu_host_own_process_id(void);
+uint64_t qemu_host_random(void);
+/// Whether a path is an ordinary file that may be executed.
+int qemu_host_is_executable(const char *path);
+/// The environment's PATH; null when there is none.
+const char *qemu_host_search_path(void);
+
+/// Makes a lock that sleeps when another thread holds it.
+void *qemu_host_lock_create(void);
+void qemu_host_lock_destroy(void *lock);
+void qemu_host_lock(void *lock);
+void qemu_host_unlock(void *lock);
+
 #endif

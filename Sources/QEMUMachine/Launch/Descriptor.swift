@@ -1,5 +1,4 @@
 internal import CQEMUHost
-internal import Glibc
 
 /// A file descriptor that is closed when its owner goes.
 struct Descriptor: ~Copyable {
@@ -7,7 +6,7 @@ struct Descriptor: ~Copyable {
 
   init(_ number: Int32) { self.number = number }
 
-  deinit { close(number) }
+  deinit { qemu_host_close(number) }
 
   /// An anonymous memory object that holds these bytes.
   ///
@@ -18,9 +17,12 @@ struct Descriptor: ~Copyable {
     let object = Descriptor(number)
     // SAFETY: writes the array's own bytes. Memory objects take them all at once.
     let written = unsafe bytes.withUnsafeBytes {
-      unsafe pwrite(number, $0.baseAddress, $0.count, 0)
+      unsafe qemu_host_write_at(number, $0.baseAddress, $0.count, 0)
     }
-    guard written == bytes.count else { throw .host(call: "pwrite", code: Int(errno)) }
+    guard written == bytes.count else {
+      // EIO: less than all.
+      throw .host(call: "pwrite", code: written < 0 ? -Int(written) : 5)
+    }
     return object
   }
 }

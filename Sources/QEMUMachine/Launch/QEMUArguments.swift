@@ -49,7 +49,12 @@ extension QEMUMachine.Configuration {
 
   /// In QEMU's option lists a comma inside of a value is written twice.
   private func escaped(_ value: String) -> String {
-    value.split(separator: ",", omittingEmptySubsequences: false).joined(separator: ",,")
+    var bytes: [UInt8] = []
+    for byte in value.utf8 {
+      bytes.append(byte)
+      if byte == UInt8(ascii: ",") { bytes.append(byte) }
+    }
+    return String(decoding: bytes, as: UTF8.self)
   }
 }
 

@@ -1,4 +1,4 @@
-internal import Glibc
+internal import CQEMUHost
 
 /// Finding QEMU.
 enum QEMUExecutable {
@@ -17,20 +17,17 @@ enum QEMUExecutable {
       return executable
     }
     // SAFETY: copied before anything else can change the environment.
-    let path = searchPath ?? (unsafe getenv("PATH").map { unsafe String(cString: $0) }) ?? ""
-    for folder in path.split(separator: ":") {
-      let candidate = "\(folder)/\(executable)"
+    let path =
+      searchPath ?? (unsafe qemu_host_search_path().map { unsafe String(cString: $0) }) ?? ""
+    for folder in path.utf8.split(separator: UInt8(ascii: ":")) {
+      let candidate = "\(String(decoding: Array(folder), as: UTF8.self))/\(executable)"
       if isExecutable(candidate) { return candidate }
     }
     throw .notInstalled(executable: executable, package: package)
   }
 
   private static func isExecutable(_ path: String) -> Bool {
-    var information = stat()
-    // SAFETY: the string and the structure live until the calls return. A folder may have the execute bit too.
-    guard unsafe stat(path, &information) == 0, information.st_mode & S_IFMT == S_IFREG else {
-      return false
-    }
-    return unsafe access(path, X_OK) == 0
+    // SAFETY: the string lives until the call returns.
+    unsafe qemu_host_is_executable(path) != 0
   }
 }

@@ -1,5 +1,4 @@
 internal import CQEMUHost
-internal import Glibc
 
 /// A running QEMU: ends when it is told to, or with this process, however that ends.
 @safe
@@ -12,11 +11,10 @@ final class QEMUProcess: Sendable {
   /// - Parameter descriptors: what it inherits as descriptors 3 and on.
   /// - Throws: `QEMUError.host`.
   init(path: String, arguments: [String], descriptors: [Int32]) throws(QEMUError) {
-    var words: [UnsafeMutablePointer<CChar>?] = unsafe ([path] + arguments).map {
-      unsafe strdup($0)
-    }
+    var words: [UnsafeMutablePointer<CChar>?] = unsafe []
+    for word in [path] + arguments { unsafe words.append(copy(word)) }
     unsafe words.append(nil)
-    defer { for index in unsafe words.indices { unsafe free(words[index]) } }
+    defer { for index in unsafe words.indices { unsafe words[index]?.deallocate() } }
     var started: OpaquePointer?
     // SAFETY: the strings and the descriptors live until the call returns; the child has its own
     // copies by then.
@@ -50,10 +48,10 @@ final class QEMUProcess: Sendable {
   @discardableResult
   func end(milliseconds: Int) -> QEMUExit? {
     if milliseconds > 0 {
-      unsafe qemu_host_signal(child, SIGTERM)
+      unsafe qemu_host_signal(child, Signal.terminate)
       if let exit = exit(waiting: milliseconds) { return exit }
     }
-    unsafe qemu_host_signal(child, SIGKILL)
+    unsafe qemu_host_signal(child, Signal.kill)
     return exit(waiting: 1000)
   }
 
@@ -64,6 +62,31 @@ final class QEMUProcess: Sendable {
       unsafe qemu_host_diagnostics(child, buffer.baseAddress, buffer.count)
     }
     let text = String(decoding: bytes[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    return text.split(separator: "\n").joined(separator: "\n")
+    return joinedLines(text)
   }
+}
+
+/// Signals by their numbers on every Linux.
+private enum Signal {
+  static var kill: Int32 { 9 }
+  static var terminate: Int32 { 15 }
+}
+
+/// A C string of its own memory.
+private func copy(_ text: String) -> UnsafeMutablePointer<CChar> {
+  let bytes = Array(text.utf8)
+  let copy = UnsafeMutablePointer<CChar>.allocate(capacity: bytes.count + 1)
+  for index in bytes.indices {
+    // SAFETY: there is room for the bytes and the ending zero.
+    unsafe (copy + index).initialize(to: CChar(bitPattern: bytes[index]))
+  }
+  unsafe (copy + bytes.count).initialize(to: 0)
+  return unsafe copy
+}
+
+/// The lines of a text without empty ones.
+private func joinedLines(_ text: String) -> String {
+  text.utf8.split(separator: UInt8(ascii: "\n"))
+    .map { String(decoding: Array($0), as: UTF8.self) }
+    .joined(separator: "\n")
 }

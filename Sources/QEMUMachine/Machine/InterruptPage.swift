@@ -13,7 +13,7 @@ final class InterruptPage: Sendable {
 
   // Shared with QEMU; only accessed atomically.
   nonisolated(unsafe) private let words: UnsafeMutablePointer<Atomic<UInt32>>
-  private let isTaken = Mutex([Bool](repeating: false, count: vectorCount))
+  private let isTaken = HostLock([Bool](repeating: false, count: vectorCount))
 
   /// - Parameter cpuAddress: of the page; valid as long as this object.
   init(unsafeCPUAddress cpuAddress: UInt) {

@@ -1,4 +1,4 @@
-internal import Glibc
+internal import CQEMUHost
 internal import Synchronization
 
 /// How long a waiting loop pauses: an eighth of the time it has waited so far.
@@ -31,13 +31,7 @@ final class Pace: Sendable {
       start.store(now, ordering: .relaxed)
     }
     let length = min((now &- begin) / 8, Self.pauseMax)
-    if length < Self.pauseMin {
-      sched_yield()
-    } else {
-      var time = timespec(tv_sec: 0, tv_nsec: Int(length))
-      // Cut short by a signal: as good.
-      unsafe nanosleep(&time, nil)
-    }
+    qemu_host_pause(length < Self.pauseMin ? 0 : length)
     last.store(MonotonicClock.nanoseconds, ordering: .relaxed)
   }
 }

@@ -1,5 +1,4 @@
 internal import DMA
-internal import Glibc
 internal import PCI
 
 /// The ports of PCI's first configuration mechanism (PCI 3.0, 3.2.2.3.2).
@@ -33,7 +32,8 @@ extension QEMUHost {
       },
       allocateMessage: { context, _, _, numbers in
         guard let vector = unsafe QEMUHost.of(context).interrupts.allocate() else {
-          unsafe store(DMAStatusNumbers(UInt64(ENOSPC)), numbers)
+          // ENOSPC: all words are taken.
+          unsafe store(DMAStatusNumbers(28), numbers)
           return DMAStatus.machine.rawValue
         }
         let message = InterruptPage.message(vector)

@@ -1,5 +1,5 @@
+internal import CQEMUHost
 internal import DMA
-internal import Glibc
 internal import MachineMemory
 internal import PCI
 internal import Synchronization
@@ -19,7 +19,7 @@ final class QEMUHost: Sendable {
   let startNanoseconds = MonotonicClock.nanoseconds
   /// For windows onto registers that are not behind a BAR.
   nonisolated(unsafe) let registerOperations: UnsafeMutablePointer<RegisterOperations>
-  private let firstFailure = Mutex<QEMUError?>(nil)
+  private let firstFailure = HostLock<QEMUError?>(nil)
   private let isStopping = Atomic<Bool>(false)
 
   /// Starts QEMU and waits until it answers.
@@ -37,7 +37,8 @@ final class QEMUHost: Sendable {
         isEveryWriteSeen: false)
       pages = try PageAllocator(memory)
     } catch {
-      throw .host(call: "mmap", code: Int(ENOMEM))
+      // ENOMEM.
+      throw .host(call: "mmap", code: 12)
     }
     interrupts = InterruptPage(
       unsafeCPUAddress: memory.linearAddress(InterruptPage.physicalAddress))
@@ -65,7 +66,7 @@ final class QEMUHost: Sendable {
 
   /// What the process is found by: no other machine of any process has it.
   private static func uniqueName() -> String {
-    "swift-dma-\(getpid())-" + String(UInt64.random(in: .min ... .max), radix: 16)
+    "swift-dma-\(qemu_host_own_process_id())-" + String(qemu_host_random(), radix: 16)
   }
 
   /// The first question, which shows that this is the machine that was asked for.

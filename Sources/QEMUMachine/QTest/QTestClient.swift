@@ -1,5 +1,10 @@
-internal import Glibc
-internal import Synchronization
+internal import CQEMUHost
+
+/// Errors that are none: the same call can go on at once or later (EINTR, EAGAIN).
+private enum Interruption {
+  static var signal: Int64 { 4 }
+  static var wouldBlock: Int64 { 11 }
+}
 
 /// Why QEMU does not answer.
 enum QTestFailure: Error {
@@ -39,12 +44,12 @@ final class QTestClient: Sendable {
   static let lineTimeout = 500
 
   private let socket: Descriptor
-  private let state: Mutex<State>
+  private let state: HostLock<State>
 
   /// - Parameter socket: connected, not blocking.
   init(socket: consuming Descriptor, replyTimeoutMilliseconds: Int) {
     self.socket = socket
-    state = Mutex(State(replyTimeout: replyTimeoutMilliseconds))
+    state = HostLock(State(replyTimeout: replyTimeoutMilliseconds))
   }
 
   /// Sets how long an answer may take to begin.
@@ -113,20 +118,19 @@ final class QTestClient: Sendable {
     while sent < state.output.count {
       // SAFETY: the rest of the array's own bytes.
       let count = unsafe state.output.withUnsafeBytes { bytes in
-        unsafe Glibc.send(
-          socket.number, bytes.baseAddress.map { unsafe $0 + sent }, bytes.count - sent,
-          Int32(MSG_NOSIGNAL))
+        unsafe qemu_host_send(
+          socket.number, bytes.baseAddress.map { unsafe $0 + sent }, bytes.count - sent)
       }
       if count >= 0 {
-        sent += count
-      } else if errno == EAGAIN {
-        guard wait(for: POLLOUT, milliseconds: state.replyTimeout) else {
+        sent += Int(count)
+      } else if count == -Interruption.wouldBlock {
+        guard wait(forOutput: true, milliseconds: state.replyTimeout) else {
           throw broken(
             &state,
             .silent(
               command: state.pending.last?.text ?? "", milliseconds: state.replyTimeout))
         }
-      } else if errno != EINTR {
+      } else if count != -Interruption.signal {
         throw broken(&state, .closed)
       }
     }
@@ -134,12 +138,13 @@ final class QTestClient: Sendable {
   }
 
   /// Waits for the socket; false when the time is up.
-  private func wait(for events: Int32, milliseconds: Int) -> Bool {
+  private func wait(forOutput: Bool, milliseconds: Int) -> Bool {
     let deadline = MonotonicClock.milliseconds + milliseconds
     while true {
-      var descriptor = pollfd(fd: socket.number, events: Int16(events), revents: 0)
       let left = max(0, deadline - MonotonicClock.milliseconds)
-      if unsafe poll(&descriptor, 1, Int32(clamping: left)) > 0 { return true }
+      if qemu_host_poll(socket.number, forOutput ? 1 : 0, Int32(clamping: left)) != 0 {
+        return true
+      }
       if left == 0 { return false }
     }
   }
@@ -167,7 +172,7 @@ final class QTestClient: Sendable {
       }
       let limit = looked == 0 ? state.replyTimeout : Self.lineTimeout
       let left = limit - (MonotonicClock.milliseconds - start)
-      guard left > 0, wait(for: POLLIN, milliseconds: left) else {
+      guard left > 0, wait(forOutput: false, milliseconds: left) else {
         if looked > 0 { throw malformed(command, state.received, &state) }
         throw broken(&state, .silent(command: command.text, milliseconds: limit))
       }
@@ -192,12 +197,12 @@ final class QTestClient: Sendable {
     let end = state.received.upperBound
     // SAFETY: into the array's own bytes behind those that are still to be read.
     let count = unsafe state.input.withUnsafeMutableBytes { bytes in
-      unsafe recv(
-        socket.number, bytes.baseAddress.map { unsafe $0 + end }, bytes.count - end, 0)
+      unsafe qemu_host_receive(
+        socket.number, bytes.baseAddress.map { unsafe $0 + end }, bytes.count - end)
     }
     if count > 0 {
-      state.received = state.received.lowerBound..<end + count
-    } else if count == 0 || (errno != EAGAIN && errno != EINTR) {
+      state.received = state.received.lowerBound..<end + Int(count)
+    } else if count == 0 || (count != -Interruption.wouldBlock && count != -Interruption.signal) {
       throw broken(&state, .closed)
     }
   }
@@ -205,12 +210,7 @@ final class QTestClient: Sendable {
 
 /// The host's clock that only goes forward.
 enum MonotonicClock {
-  static var nanoseconds: UInt64 {
-    var time = timespec()
-    // SAFETY: fills the value it is given; this clock cannot fail.
-    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-  }
+  static var nanoseconds: UInt64 { qemu_host_nanoseconds() }
 
   static var milliseconds: Int { Int(nanoseconds / 1_000_000) }
 }
