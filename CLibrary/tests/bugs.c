@@ -287,8 +287,9 @@ static void freed_while_mapped(void) {
 /* --- The device --- */
 static void device_late(void) {
   u8 byte = 1;
-  dma_addr_t handle = pci_map_single(a, page_of(), 64, PCI_DMA_FROMDEVICE);
-  BAD pci_unmap_single(a, handle, 64, PCI_DMA_FROMDEVICE);
+  /* What is named is where the mapping was made that ended too early. */
+  BAD dma_addr_t handle = pci_map_single(a, page_of(), 64, PCI_DMA_FROMDEVICE);
+  pci_unmap_single(a, handle, 64, PCI_DMA_FROMDEVICE);
   swiftdma_model_write(model_a, handle, &byte, 1);
 }
 static void device_outside(void) {
@@ -318,13 +319,15 @@ static void device_unmapped(void) {
 }
 static void device_while_cpu(void) {
   u8 byte = 1;
-  BAD dma_addr_t handle = pci_map_single(a, page_of(), 64, PCI_DMA_FROMDEVICE);
-  pci_dma_sync_single_for_cpu(a, handle, 64, PCI_DMA_FROMDEVICE);
+  BAD dma_addr_t handle = pci_map_single(a, page_of(), 64, PCI_DMA_BIDIRECTIONAL);
+  pci_dma_sync_single_for_cpu(a, handle, 64, PCI_DMA_BIDIRECTIONAL);
   swiftdma_model_write(model_a, handle, &byte, 1);
 }
 static void device_no_master(void) {
   u8 byte;
-  BAD dma_addr_t handle = pci_map_single(a, page_of(), 64, PCI_DMA_TODEVICE);
+  /* No call is at fault but one that is missing: no line. */
+  dma_addr_t handle = pci_map_single(a, page_of(), 64, PCI_DMA_TODEVICE);
+  bad_line = 0;
   pci_clear_master(a);
   swiftdma_model_read(model_a, handle, &byte, 1);
 }

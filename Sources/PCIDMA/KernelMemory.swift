@@ -40,6 +40,11 @@ final class KernelMemory {
       fail(Errno.invalid)
       return 0
     }
+    // More than any machine has.
+    guard byteCount <= 1 << 44 else {
+      fail(Errno.noMemory)
+      return 0
+    }
     let limit = limit(flags)
     let address = allocate(byteCount, limit: limit)
     return address == 0 && limit == preferred && limit != .max

@@ -50,10 +50,13 @@ struct swiftdma_model {
   void *object;
 };
 
-extern struct pci_pool swiftdma_pool_slots[SWIFTDMA_POOL_COUNT];
-extern struct swiftdma_device_slot swiftdma_device_slots[SWIFTDMA_DEVICE_COUNT];
-extern struct swiftdma_machine swiftdma_machine_slots[SWIFTDMA_MACHINE_COUNT];
-extern struct swiftdma_model swiftdma_model_slots[SWIFTDMA_MODEL_COUNT];
+/* Hidden: reached without a detour in the shared library. */
+#define SWIFTDMA_HIDDEN __attribute__((visibility("hidden")))
+
+extern SWIFTDMA_HIDDEN struct pci_pool swiftdma_pool_slots[SWIFTDMA_POOL_COUNT];
+extern SWIFTDMA_HIDDEN struct swiftdma_device_slot swiftdma_device_slots[SWIFTDMA_DEVICE_COUNT];
+extern SWIFTDMA_HIDDEN struct swiftdma_machine swiftdma_machine_slots[SWIFTDMA_MACHINE_COUNT];
+extern SWIFTDMA_HIDDEN struct swiftdma_model swiftdma_model_slots[SWIFTDMA_MODEL_COUNT];
 
 SWIFTDMA_INLINE struct pci_pool *swiftdma_pool_slot(size_t index) {
   return &swiftdma_pool_slots[index];

@@ -156,10 +156,11 @@ extension CheckerState {
     _ event: UnsafePointer<DMAEvent>, _ device: UnsafeMutablePointer<DeviceState>
   ) {
     guard unsafe event.pointee.kind == .maskSet else {
-      unsafe device.pointee.isMaskRefused = true
+      if unsafe !device.pointee.hasMask { unsafe device.pointee.isMaskRefused = true }
       return
     }
     unsafe device.pointee.isMaskRefused = false
+    unsafe device.pointee.hasMask = true
     let old = unsafe device.pointee.core.pointee.streamingMask
     let new = unsafe event.pointee.byteCount
     guard unsafe event.pointee.family != .coherent, new != old,

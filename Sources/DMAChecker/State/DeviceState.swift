@@ -13,8 +13,11 @@ struct DeviceState: ~Copyable {
   var streamingCount = 0
   /// Whether the checker does not know all that is live: what it does not find is "unknown".
   var isIncomplete: Bool
-  /// Whether a mask was refused and none accepted since.
+  /// Whether a mask was refused and none was ever accepted: a driver that was given one may go on
+  /// with it when a narrower one is refused, as the document's sound card does (E1).
   var isMaskRefused = false
+  /// Whether a mask was accepted.
+  var hasMask = false
   var isRemoved = false
   /// The time of its last event.
   var time: UInt64 = 0
