@@ -80,11 +80,25 @@ let package = Package(
     .target(name: "DeviceTree", swiftSettings: embeddable),
     .target(name: "ACPI", swiftSettings: embeddable),
     .target(name: "DMATrace", dependencies: ["DMA"], swiftSettings: common),
+    // Traces against our own mappings: apart, so that readers of traces need no machine.
+    .target(
+      name: "DMATraceReplay",
+      dependencies: ["DMA", "DMAMapping", "DMATrace", "SimulatedMachine"],
+      swiftSettings: common),
     .executableTarget(
       name: "dmatool",
       dependencies: [
-        "DMA", "DMAChecker", "DMAMapping", "DMATrace", "Drivers", "NetworkTools", "PCI",
-        "QEMUMachine", "SimulatedMachine", "VFIOMachine",
+        "DMA",
+        "DMAChecker",
+        "DMAMapping",
+        "DMATrace",
+        "DMATraceReplay",
+        "Drivers",
+        "NetworkTools",
+        "PCI",
+        "QEMUMachine",
+        "SimulatedMachine",
+        "VFIOMachine",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CLI"])),
@@ -147,7 +161,7 @@ let package = Package(
     .testTarget(
       name: "ACPITests", dependencies: ["ACPI", "TestSupport"], swiftSettings: common),
     .testTarget(
-      name: "DMATraceTests", dependencies: ["DMA", "DMATrace", "TestSupport"],
-      swiftSettings: common),
+      name: "DMATraceTests",
+      dependencies: ["DMA", "DMATrace", "DMATraceReplay", "TestSupport"], swiftSettings: common),
   ]
 )

@@ -1,4 +1,4 @@
-package import DMA
+import DMA
 import DMAMapping
 package import DMATrace
 import SimulatedMachine

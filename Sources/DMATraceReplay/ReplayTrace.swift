@@ -1,4 +1,4 @@
-import DMA
+package import DMA
 package import DMATrace
 
 /// The calls of a trace, in an order that makes sense, ready to be made again.

@@ -8,9 +8,17 @@
       commandName: "dmatool",
       abstract: "Runs, checks and explains DMA: drivers on simulated and QEMU devices, and traces.",
       subcommands: [
-        CheckCommand.self, CountCommand.self, DemoCommand.self, EduCommand.self,
-        ExportCommand.self, FaultCommand.self, NetCommand.self, NVMeCommand.self,
-        RecordCommand.self, ReportCommand.self,
+        CheckCommand.self,
+        CountCommand.self,
+        DemoCommand.self,
+        EduCommand.self,
+        ExportCommand.self,
+        FaultCommand.self,
+        NVMeCommand.self,
+        NetCommand.self,
+        RecordCommand.self,
+        ReplayCommand.self,
+        ReportCommand.self,
       ]
     )
   }

@@ -41,30 +41,43 @@ struct LossTests {
   }
 
   /// Takes bursts out of single CPUs and leaves the mark the kernel leaves.
+  ///
+  /// A ring buffer overwrites what is oldest, so a CPU's last events are always there.
   static func lose(
     _ lines: [[UInt8]], rate: Double, marked: Bool, using random: inout SeededGenerator
-  ) -> (kept: [[UInt8]], lostAtEnd: [Int: Int]) {
-    var result: [[UInt8]] = []
-    var losing: [Int: Int] = [:]
-    var lost: [Int: Int] = [:]
-    let burst = 20
-    for line in lines {
+  ) -> [[UInt8]] {
+    var isKept = [Bool](repeating: true, count: lines.count)
+    var burst: [Int: (left: Int, lines: [Int])] = [:]
+    for (index, line) in lines.enumerated() {
       let cpu = cpu(line)
-      if losing[cpu, default: 0] == 0, Double.random(in: 0..<1, using: &random) < rate / 20 {
-        losing[cpu] = Int.random(in: 1...(2 * burst), using: &random)
+      if burst[cpu] == nil, Double.random(in: 0..<1, using: &random) < rate / 20 {
+        burst[cpu] = (Int.random(in: 1...40, using: &random), [])
       }
-      if let left = losing[cpu], left > 0 {
-        losing[cpu] = left - 1
+      guard let running = burst[cpu] else { continue }
+      if running.left == 0 {
+        burst[cpu] = nil
+      } else {
+        isKept[index] = false
+        burst[cpu] = (running.left - 1, running.lines + [index])
+      }
+    }
+    for running in burst.values {
+      for index in running.lines { isKept[index] = true }
+    }
+    var result: [[UInt8]] = []
+    var lost: [Int: Int] = [:]
+    for (index, line) in lines.enumerated() {
+      let cpu = cpu(line)
+      guard isKept[index] else {
         lost[cpu, default: 0] += 1
         continue
       }
-      if let count = lost[cpu], count > 0 {
-        if marked { result.append(Array("CPU:\(cpu) [LOST \(count) EVENTS]".utf8)) }
-        lost[cpu] = 0
+      if let count = lost.removeValue(forKey: cpu), marked {
+        result.append(Array("CPU:\(cpu) [LOST \(count) EVENTS]".utf8))
       }
       result.append(line)
     }
-    return (result, lost.filter { $0.value > 0 })
+    return result
   }
 
   /// Writes a trace that failed to where SWIFT_DMA_KEEP says, to look at it.
@@ -86,15 +99,14 @@ struct LossTests {
     for round in 0..<Self.rounds {
       let seed = seed &+ UInt64(round)
       var random = SeededGenerator(seed: seed)
-      var (kept, lostAtEnd) = Self.lose(lines, rate: rate, marked: true, using: &random)
+      var kept = Self.lose(lines, rate: rate, marked: true, using: &random)
       let (report, _) = try TraceCheck.check(bytes: Array(kept.joined(separator: [10])))
       let text = report.findings.map { "\($0.rule.rawValue) line \($0.line)" }
       let isClean = text.isEmpty
       if !isClean { Self.keep(kept) }
       #expect(isClean, "SWIFT_DMA_SEED=\(seed): \(text)")
 
-      // Misuse at the very end, after every mark: a CPU's own is written when it is heard again.
-      for (cpu, count) in lostAtEnd { kept.append(Array("CPU:\(cpu) [LOST \(count) EVENTS]".utf8)) }
+      // Misuse at the very end, after every mark.
       for line in [
         "      driver-77      [000] .....   900.000001: dma_map_page: 0000:00:01.0 "
           + "dir=FROM_DEVICE dma_addr=77770000 size=1500 phys_addr=1234000 attrs=",
@@ -114,7 +126,7 @@ struct LossTests {
   @Test(arguments: traces)
   func `unmarked losses crash nothing`(_ name: String) throws {
     var random = SeededGenerator()
-    let (kept, _) = Self.lose(try Self.lines(name), rate: 0.05, marked: false, using: &random)
+    let kept = Self.lose(try Self.lines(name), rate: 0.05, marked: false, using: &random)
     let (report, _) = try TraceCheck.check(bytes: Array(kept.joined(separator: [10])))
     #expect(report.trace.lossMarks == 0)
     #expect(report.trace.events == kept.count)

@@ -3,50 +3,48 @@ import Glibc
 
 /// Gives changed traces to the readers: they may refuse, but not crash, and not hang.
 ///
-///     FuzzTrace text|dat|log RUNS [SEED-FILE...]
+///     FuzzTrace READER RUNS [SEED-FILE...]
 ///
 /// The seed of the random numbers is printed, and SWIFT_DMA_SEED repeats a run. Each run has ten
-/// seconds; a crash or an alarm ends the process with the number of the run on standard error.
+/// seconds; a crash or an alarm ends the process, and what was printed last says where.
 @main
 struct FuzzTrace {
   static func main() {
     let arguments = CommandLine.arguments
-    guard arguments.count >= 3, let runs = Int(arguments[2]) else {
-      fail("usage: FuzzTrace text|dat|log RUNS [SEED-FILE...]")
+    guard arguments.count >= 3, let runs = Int(arguments[2]),
+      let reader = Reader(rawValue: arguments[1])
+    else {
+      fail("usage: FuzzTrace \(Reader.allCases.map(\.rawValue).joined(separator: "|")) RUNS")
     }
     var corpus = arguments.dropFirst(3).map(read)
-    if corpus.isEmpty { corpus = arguments[1] == "log" ? logs : texts }
-    if arguments[1] == "dat", arguments.count == 3 { fail("dat needs a trace.dat to begin with") }
+    if corpus.isEmpty { corpus = reader.corpus }
     let given = getenv("SWIFT_DMA_SEED").flatMap { UInt64(String(cString: $0)) }
     let seed = given ?? UInt64(time(nil))
-    print("SWIFT_DMA_SEED=\(seed)")
+    setvbuf(stdout, nil, _IOLBF, 0)
+    print("\(reader.rawValue): SWIFT_DMA_SEED=\(seed)")
     var random = Generator(state: seed)
     var refused = 0
+    var longest = 0.0
+    let begun = seconds()
     for run in 0..<runs {
       // SIGALRM ends a run that hangs.
-      alarm(10)
+      if run & 63 == 0 { alarm(10) }
       let bytes = changed(corpus[Int(random.next() % UInt64(corpus.count))], &random)
-      switch arguments[1] {
-      case "log":
-        _ = FaultLine.all(in: String(decoding: bytes, as: UTF8.self))
-        var limits = TraceLimits()
-        limits.add(String(decoding: bytes, as: UTF8.self))
-      default:
-        do {
-          let (report, context) = try TraceCheck.check(bytes: bytes)
-          if run % 64 == 0 {
-            var text = TextReport(report, context: context, redact: true)
-            _ = text.text()
-            var json = JSONReport(report, context: context, redact: false)
-            _ = json.text()
-          }
-        } catch {
-          refused += 1
-        }
-      }
-      if run % 100_000 == 99_999 { print("\(run + 1) runs, \(refused) refused") }
+      let start = seconds()
+      if !reader.run(bytes, isFull: run & 63 == 0) { refused += 1 }
+      longest = max(longest, seconds() - start)
+      if run % 200_000 == 199_999 { print("  \(run + 1) runs") }
     }
-    print("\(runs) runs without a crash, \(refused) refused")
+    let rate = Int(Double(runs) / max(seconds() - begun, 0.001))
+    print(
+      "count: \(reader.rawValue): \(runs) runs, \(refused) refused, no crash; "
+        + "\(rate) runs/s, the longest \(Int(longest * 1000)) ms")
+  }
+
+  static func seconds() -> Double {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return Double(now.tv_sec) + Double(now.tv_nsec) * 1e-9
   }
 
   /// A few changes: bytes, bits, stretches taken out, doubled or moved, numbers made extreme.
@@ -87,44 +85,6 @@ struct FuzzTrace {
     _ = line.withCString { write(2, $0, strlen($0)) }
     exit(2)
   }
-
-  static let texts: [[UInt8]] = [
-    """
-    # entries-in-buffer/entries-written: 12/12   #P:2
-                init-1       [000] .....     7.967898: tracing_mark_write: module load
-              insmod-156     [000] .....     8.006335: dma_alloc: 0000:00:01.0 dir=BIDIRECTIONAL dma_addr=ffffc000 size=16384 virt_addr=00000000a21fa1be flags=GFP_KERNEL attrs=
-              insmod-156     [000] .....     8.007199: dma_map_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=ffffa140 size=560 phys_addr=3001140 attrs=SKIP_CPU_SYNC|NO_WARN
-              insmod-156     [001] .....     8.007199: dma_sync_single_for_cpu: 0000:00:01.0 dir=TO_DEVICE dma_addr=ffffa140 size=128
-              insmod-156     [000] .....     8.008196: dma_unmap_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=ffffa140 size=560 attrs=
-              insmod-156     [000] .....     8.211975: dma_map_sg: 0000:00:01.0 dir=BIDIRECTIONAL nents=2/2 ents=1/1 dma_addrs={0xffff4000} sizes={0x2000} phys_addrs={0x3008000,0x3009000} attrs=
-              insmod-156     [000] .....     8.212224: dma_unmap_sg: 0000:00:01.0 dir=BIDIRECTIONAL phys_addrs={0x3008000,0x3009000} attrs=
-    CPU:1 [LOST 25070 EVENTS]
-                init-1       [001] .....     9.600688: tracing_mark_write: module unload
-    """,
-    """
-    cpus=2
-                  dd-187   [001]    25.521003: dma_map_sg:           [FAILED TO PARSE] device=0000:00:1f.2 full_nents=1 full_ents=1 truncated=0 phys_addrs=ARRAY[00, f0, c7, 04, 00, 00, 00, 00] dma_addrs=ARRAY[00, 00, f2, ff, 00, 00, 00, 00] lengths=ARRAY[00, 00, 01, 00] dir=2 attrs=0x0
-                  dd-187   [001]    25.524693: dma_unmap_sg:         [FAILED TO PARSE] device=0000:00:1f.2 addrs=ARRAY[00, f0, c7, 04, 00, 00, 00, 00] dir=2 attrs=0x0
-    """,
-    """
-                ping   180 [001]    47.857049:               dma:dma_map_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=ffc999c2 size=60 phys_addr=1d039c2 attrs=
-    \tffffffff81234567 dma_map_page_attrs+0x12 ([kernel.kallsyms])
-
-        ping-196       1b..1. 29051us#: dma_map_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=ffe72842 size=60 phys_addr=1fe8842 attrs=
-    dma_unmap_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=ffbb13c2 size=60 attrs=
-                ping-218     [000] b..1.    30.289287: dma_map_page: device=0000:00:01.0 phys_addr=0x198eec2 (26799810) dma_addr=0xffcacec2 (4291481282) size=0x3c (60) dir=0x1 (1) attrs=0x0 (0)
-    """,
-  ].map { Array($0.utf8) }
-
-  static let logs: [[UInt8]] = [
-    """
-    [   28.037972] DMAR: [DMA Write NO_PASID] Request device [00:01.0] fault addr 0xffff0000 [fault reason 0x05] PTE Write access is not set
-    [    5.100000] AMD-Vi: Event logged [IO_PAGE_FAULT device=01:00.0 domain=0x000e address=0x00000000fffc1000 flags=0x0020]
-    arm-smmu 5000000.iommu: Unhandled context fault: fsr=0x402, iova=0x7fff5000, fsynr=0x11, cbfrsynra=0x404, cb=3
-    36200000-371fffff : Kernel code
-    0000:00:01.0 dma_mask_bits=64 max_segment_size=65536 segment_boundary_mask=0xffffffff
-    """
-  ].map { Array($0.utf8) }
 }
 
 /// Random numbers from a seed (splitmix64).

@@ -86,10 +86,10 @@ extension TraceChecker {
   }
 
   /// What a CPU lost after its last event leaves no mark: in a trace that lost events, a mapping
-  /// that seems to be missing may have been made there.
+  /// that seems to be missing may have been made there, and one in the way released.
   private mutating func withdrawAfterSilence() {
     guard lossMarks > 0 else { return }
     let since = cpus.earliestSilence(atLeast: 8)
-    unknown.withdrawnByLoss += findings.withdraw { $0.time > since && $0.rule.missesMapping }
+    unknown.withdrawnByLoss += findings.withdraw { $0.time > since && $0.rule.missesCall }
   }
 }

@@ -116,10 +116,12 @@ public enum Rule: String, Sendable, CaseIterable {
     }
   }
 
-  /// Whether one mapping that was not seen would explain it.
-  var missesMapping: Bool {
+  /// Whether one mapping or release that was not seen would explain it.
+  var missesCall: Bool {
     switch self {
-    case .doubleRelease, .unknownRelease, .wrongDevice, .syncAfterRelease, .syncUnknown: true
+    case .doubleRelease, .unknownRelease, .wrongDevice, .syncAfterRelease, .syncUnknown,
+      .overlappingCacheLine:
+      true
     default: false
     }
   }

@@ -30,6 +30,23 @@ public enum TraceCheck {
     return totals.text()
   }
 
+  /// Reads one trace and hands out its events, put into an order that makes sense where stamps leave
+  /// it open.
+  ///
+  /// - Parameter visit: gets each event, and the context whose numbers and lists it means; the
+  ///   lists are good until it returns.
+  /// - Throws: `TraceInputError`, as `check` does.
+  package static func walk(
+    _ path: String, visit: @escaping (TraceEvent, TraceContext) -> Void
+  ) throws(TraceInputError) -> TraceContext {
+    let context = TraceContext()
+    let checker = CheckSink(context: context, options: CheckOptions())
+    checker.follow { event in visit(event, context) }
+    try TraceReader(context: context).read(path, into: checker)
+    checker.finish()
+    return context
+  }
+
   /// Checks a trace that is in memory already.
   ///
   /// - Parameters:

@@ -44,6 +44,10 @@ struct TraceChecker {
   var hasSyncEvents = false
 
   // SAFETY: owned; the first `groupCount` are initialized.
+  /// Who hears of every event, in the order in which it is judged; asked for only when there is one.
+  var hasFollower = false
+  var follower: (TraceEvent) -> Void = { _ in }
+
   private(set) var group: UnsafeMutablePointer<TraceEvent>
   private var groupCapacity = 256
   private var groupCount = 0
@@ -159,6 +163,7 @@ struct TraceChecker {
   @inline(__always)
   mutating func process(_ event: TraceEvent) {
     note(event)
+    if hasFollower { follower(event) }
     switch event.kind {
     case .map: map(event)
     case .unmap: unmap(event)
@@ -299,6 +304,12 @@ final class CheckSink: TraceSink {
   func accept(_ event: inout TraceEvent) { unsafe checker.pointee.accept(&event) }
 
   func attachStack(_ stack: UInt32) { unsafe checker.pointee.attachStack(stack) }
+
+  /// Tells of every event, in the order in which it is judged.
+  func follow(_ follower: @escaping (TraceEvent) -> Void) {
+    unsafe checker.pointee.follower = follower
+    unsafe checker.pointee.hasFollower = true
+  }
 
   func finish() { unsafe checker.pointee.finish() }
 

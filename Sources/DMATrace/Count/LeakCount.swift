@@ -36,6 +36,15 @@ public struct LeakCount: Sendable {
     return unsafe count(mapped.base, mapped.count, threads: max(1, min(threads, 64)))
   }
 
+  /// Counts text in memory.
+  public static func count(bytes: [UInt8], threads: Int = 1) -> LeakCount {
+    let padded = bytes + [UInt8](repeating: 0, count: Bytes.readablePadding)
+    return unsafe padded.withUnsafeBufferPointer { padded in
+      guard let base = padded.baseAddress else { return LeakCount() }
+      return unsafe count(base, bytes.count, threads: max(1, min(threads, 64)))
+    }
+  }
+
   /// Counts text in memory, with `Bytes.readablePadding` readable bytes behind it.
   static func count(_ base: UnsafePointer<UInt8>, _ count: Int, threads: Int) -> LeakCount {
     var jobs: [LeakJob] = []

@@ -142,17 +142,17 @@ public final class TraceContext {
   }
 
   /// Bus addresses of an event's list.
-  func busAddresses(_ event: TraceEvent) -> UnsafeBufferPointer<UInt64> {
+  package func busAddresses(_ event: TraceEvent) -> UnsafeBufferPointer<UInt64> {
     unsafe UnsafeBufferPointer(
       start: lists + Int(event.listStart), count: Int(event.busCount))
   }
   /// Lengths of an event's list.
-  func lengths(_ event: TraceEvent) -> UnsafeBufferPointer<UInt64> {
+  package func lengths(_ event: TraceEvent) -> UnsafeBufferPointer<UInt64> {
     unsafe UnsafeBufferPointer(
       start: lists + Int(event.listStart) + Int(event.busCount), count: Int(event.lengthCount))
   }
   /// Physical addresses of an event's list.
-  func physicalAddresses(_ event: TraceEvent) -> UnsafeBufferPointer<UInt64> {
+  package func physicalAddresses(_ event: TraceEvent) -> UnsafeBufferPointer<UInt64> {
     unsafe UnsafeBufferPointer(
       start: lists + Int(event.listStart) + Int(event.busCount) + Int(event.lengthCount),
       count: Int(event.physicalCount))

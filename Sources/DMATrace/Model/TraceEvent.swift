@@ -33,9 +33,9 @@ public struct TraceEvent: Sendable {
   public var segmentCount: UInt32 = 0
   /// Where its lists begin in the arena: bus addresses, then lengths, then physical addresses.
   var listStart: UInt32 = 0
-  var busCount: UInt16 = 0
-  var lengthCount: UInt16 = 0
-  var physicalCount: UInt16 = 0
+  package var busCount: UInt16 = 0
+  package var lengthCount: UInt16 = 0
+  package var physicalCount: UInt16 = 0
 
   init() {}
 
