@@ -177,6 +177,9 @@ import Testing
     let field = try #require(result.output.split(separator: "\"messages_per_32\":").last)
     let messages = try #require(Double(field.prefix { $0 != "}" && $0 != "," }))
     #expect(messages > 0 && messages <= 3)
+    let waited = try #require(result.output.split(separator: "\"round_trips_per_32\":").last)
+    let roundTrips = try #require(Double(waited.prefix { $0 != "}" && $0 != "," }))
+    #expect(roundTrips <= messages && roundTrips <= 3)
     withExtendedLifetime(scratch) {}
   }
 }

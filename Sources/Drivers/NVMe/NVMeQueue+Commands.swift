@@ -171,9 +171,19 @@ extension NVMeQueue {
     } else {
       try submit(command, .none, tag: 0).get()
     }
-    guard let done = try next() else { throw .stopped }
+    guard let done = try nextOrNone() else { throw .stopped }
     if let error = done.error { throw error }
     return done.result
+  }
+
+  /// `next()`; when it stops the controller, no command of the call keeps anything.
+  private func nextOrNone() throws(NVMeError) -> NVMeCompletion? {
+    do throws(NVMeError) {
+      return try next()
+    } catch {
+      while let left = takeAborted() { _ = left.takeTransfer().unmap() }
+      throw error
+    }
   }
 
   private func move(
@@ -249,7 +259,7 @@ extension NVMeQueue {
         given += count
       }
       if failure != nil { given = byteCount }
-      if let done = try next(), failure == nil { failure = done.error }
+      if let done = try nextOrNone(), failure == nil { failure = done.error }
     }
     if let failure { throw failure }
   }

@@ -249,8 +249,8 @@ public final class NVMeQueue {
   }
 
   /// A command that was running when the controller was stopped.
-  private func takeAborted() -> NVMeCompletion? {
-    guard running.count > 0 else { return nil }
+  func takeAborted() -> NVMeCompletion? {
+    guard shared.isStopped, running.count > 0 else { return nil }
     for slot in 0..<capacity {
       guard let record = running.complete(UInt16(slot)) else { continue }
       lists.release(slot: slot, count: record.listCount)

@@ -104,6 +104,7 @@ final class LimitedStorage: NVMeStorage {
   @Test func `a read-only image refuses writes, in the driver and in the controller`() throws {
     let file = try ScratchFile(byteCount: 4096)
     let bench = try Bench(storage: try NVMeImage(path: file.path, isReadOnly: true))
+    let counter = LiveCounter(bench.pci.dma)
     let nvme = try bench.open()
     let namespace = try nvme.namespace()
     #expect(namespace.isReadOnly)
@@ -117,6 +118,30 @@ final class LimitedStorage: NVMeStorage {
     }
     try queue.read(into: &buffer, fromBlock: 0, of: namespace)
     #expect(buffer.array == [UInt8](repeating: 0, count: 512))
+    #expect(counter.live == 0 && counter.livePoolBlocks == 0)
+  }
+
+  @Test(arguments: Setup.allCases)
+  func `more than the disk holds is refused whole, with nothing mapped`(setup: Setup) throws {
+    let bench = try Bench(setup, storage: try NVMeMemory(zeroes: 1 << 20))
+    let counter = LiveCounter(bench.pci.dma)
+    let nvme = try bench.open()
+    let namespace = try nvme.namespace()
+    var buffer = try bench.buffer(2 << 20)
+    #expect(throws: NVMeError.outOfRange(firstBlock: 0, blockCount: 4096, limit: 2048)) {
+      try nvme.queues[0].write(from: &buffer, toBlock: 0, of: namespace)
+    }
+    // Given as a mapping, it comes back as one.
+    let mapping = try StreamingBuffer(byteCount: 1024, for: bench.pci.dma)
+      .map(ToDevice.self, for: bench.pci.dma).get()
+    switch nvme.queues[0].write(mapping, toBlock: 2047, of: namespace) {
+    case .accepted: Issue.record("accepted")
+    case .refused(let transfer, let error):
+      #expect(error == .outOfRange(firstBlock: 2047, blockCount: 2, limit: 2048))
+      _ = transfer.unmap()
+    }
+    #expect(counter.live == 0 && counter.livePoolBlocks == 0)
+    #expect(bench.controller.statistics.writeCommands == 0)
   }
 
   @Test func `an image that became shorter gives read errors`() throws {
@@ -130,7 +155,7 @@ final class LimitedStorage: NVMeStorage {
     #expect(throws: NVMeError.failed(NVMeStatus(type: 2, code: 0x81))) {
       try nvme.queues[0].read(into: &buffer, fromBlock: 0, of: namespace)
     }
-    #expect(counter.live == 0 && !nvme.isStopped)
+    #expect(counter.live == 0 && counter.livePoolBlocks == 0 && !nvme.isStopped)
     try nvme.queues[0].read(into: &buffer, bytes: 0..<4096, fromBlock: 0, of: namespace)
   }
 
@@ -146,6 +171,6 @@ final class LimitedStorage: NVMeStorage {
     #expect(throws: NVMeError.failed(NVMeStatus(type: 2, code: 0x81))) {
       try nvme.queues[0].read(into: &buffer, fromBlock: 0, of: namespace)
     }
-    #expect(counter.live == 0 && !nvme.isStopped)
+    #expect(counter.live == 0 && counter.livePoolBlocks == 0 && !nvme.isStopped)
   }
 }

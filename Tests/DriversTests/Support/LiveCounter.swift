@@ -8,6 +8,8 @@ final class LiveCounter: Sendable {
     var unmaps = 0
     var dropped = 0
     var syncs = 0
+    var poolBlocks = 0
+    var poolBlocksEver = 0
   }
 
   private let state = Mutex(Counts())
@@ -31,12 +33,18 @@ final class LiveCounter: Sendable {
       case .unmap, .unmapScatter: counts.unmaps += 1
       case .syncForCPU: counts.syncs += 1
       case .dropped: counts.dropped += 1
+      case .poolAllocate where event.status == .success:
+        counts.poolBlocks += 1
+        counts.poolBlocksEver += 1
+      case .poolFree where event.status == .success: counts.poolBlocks -= 1
       default: break
       }
     }
   }
 
   var counts: Counts { state.withLock { $0 } }
+  /// Blocks of pools that were not freed.
+  var livePoolBlocks: Int { counts.poolBlocks }
   /// Mappings that were not ended.
   var live: Int { counts.maps - counts.unmaps }
 }
