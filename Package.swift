@@ -156,6 +156,12 @@ let package = Package(
       ],
       swiftSettings: common),
     .testTarget(
+      name: "VFIOUserMachineTests",
+      dependencies: [
+        "CVFIOUserHost", "DMA", "DMAMapping", "Drivers", "PCI", "TestSupport", "VFIOUserMachine",
+      ],
+      swiftSettings: common),
+    .testTarget(
       name: "DeviceTreeTests", dependencies: ["DeviceTree", "TestSupport"],
       swiftSettings: common),
     .testTarget(

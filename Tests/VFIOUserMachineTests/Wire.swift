@@ -156,11 +156,11 @@ final class Listener: @unchecked Sendable {
     // Nobody may ever come.
     var event = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
     guard unsafe poll(&event, 1, 10_000) > 0 else { return }
-    let connection = unsafe accept4(socket, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
+    let connection = accept(socket, nil, nil)
     guard connection >= 0 else { return }
     body(ServerSocket(connection))
   }
 
   /// Waits for the server's end.
-  func join() { unsafe pthread_join(thread, nil) }
+  func join() { pthread_join(thread, nil) }
 }
