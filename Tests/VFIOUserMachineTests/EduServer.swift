@@ -63,7 +63,7 @@ final class EduServer {
   var table = [UInt8](repeating: 0, count: 64)
   var events: [UInt32: Int32] = [:]
   var buffer = [UInt8](repeating: 0, count: 4096)
-  var registers = [UInt64](repeating: 0, count: 0x13)
+  var registers = [UInt64](repeating: 0, count: 0x14)
   var liveness: UInt32 = 0
   /// Commands that came while a reply to this side's own was waited for.
   var waiting: [Wire.Request] = []
@@ -230,7 +230,8 @@ final class EduServer {
     if flags == 0 || flags > 3 || size == 0 || size % 4096 != 0 || address % 4096 != 0 {
       complain("DMA_MAP flags \(flags), \(size) bytes at \(address)")
     }
-    guard !windows.contains(where: { $0.address < address + size && address < $0.address + $0.size })
+    guard
+      !windows.contains(where: { $0.address < address + size && address < $0.address + $0.size })
     else { return try refuse(request, EEXIST) }
     var window = Window(address: address, size: size, base: 0)
     if let memory = request.descriptors.first {

@@ -98,7 +98,8 @@ struct VFIOUserMachineTests {
     #expect(seen.filter(\.isWrite).count * 2 == seen.count)
   }
 
-  @Test func `memory below and from 4 GiB is given in two pieces, and bounce buffers work`() throws {
+  @Test func `memory below and from 4 GiB is given in two pieces, and bounce buffers work`() throws
+  {
     let served = try ServedEdu { configuration in
       configuration.lowMemoryByteCount = 32 << 20
     }

@@ -59,7 +59,7 @@ final class BaseAddresses: Sendable {
   func read(_ offset: Int, _ byteCount: Int) -> UInt32? {
     guard let index = Self.index(offset) else { return nil }
     let whole = registers.withLock { $0[index].value | $0[index].type }
-    let shifted = whole >> UInt32(offset & 3) * 8
+    let shifted = whole >> UInt32((offset & 3) * 8)
     return byteCount == 4 ? shifted : shifted & (1 << UInt32(byteCount * 8) - 1)
   }
 

@@ -160,7 +160,7 @@ final class Interrupts: Sendable {
     state.withLock { state in
       let low = UInt64(state.words[offset / 4])
       if byteCount == 8 { return low | UInt64(state.words[offset / 4 + 1]) << 32 }
-      let shifted = low >> UInt64(offset & 3) * 8
+      let shifted = low >> UInt64((offset & 3) * 8)
       return byteCount == 4 ? shifted : shifted & (1 << UInt64(byteCount * 8) - 1)
     }
   }
