@@ -162,6 +162,9 @@ let package = Package(
       ],
       swiftSettings: common),
     .testTarget(
+      name: "VFIOMachineTests", dependencies: ["DMA", "PCI", "TestSupport", "VFIOMachine"],
+      swiftSettings: common),
+    .testTarget(
       name: "DeviceTreeTests", dependencies: ["DeviceTree", "TestSupport"],
       swiftSettings: common),
     .testTarget(

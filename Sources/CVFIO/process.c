@@ -4,6 +4,7 @@
 #include "vfio_host.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,6 +31,13 @@ int vfio_host_event_take(int event) {
     got = read(event, &count, sizeof count);
   } while (got < 0 && errno == EINTR);
   return got == (ssize_t)sizeof count;
+}
+
+void vfio_host_retire(int descriptor) {
+  int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (nothing < 0) return;
+  dup3(nothing, descriptor, O_CLOEXEC);
+  close(nothing);
 }
 
 void vfio_host_wait(const int32_t *descriptors, size_t count, uint64_t nanoseconds) {

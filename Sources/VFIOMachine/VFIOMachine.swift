@@ -102,7 +102,7 @@ public final class VFIOMachine {
   deinit { close() }
 
   /// Ends the machine in order: bus mastering off, interrupts off, devices reset, registers gone,
-  /// devices closed, everything unmapped.
+  /// devices closed, everything unmapped, groups given back.
   ///
   /// Registers read as all ones afterwards, and maps throw; buffers stay valid. Idempotent.
   public func close() { host.close() }

@@ -11,6 +11,8 @@
         CheckCommand.self,
         CountCommand.self,
         DemoCommand.self,
+        DevicesCommand.self,
+        DoctorCommand.self,
         EduCommand.self,
         ExportCommand.self,
         FaultCommand.self,

@@ -73,6 +73,8 @@ int vfio_host_reset(int device);
 int vfio_host_event_create(void);
 /// 1 when the event was signalled since the last call.
 int vfio_host_event_take(int event);
+/// Lets a descriptor name nothing from now on, without giving its number to somebody else.
+void vfio_host_retire(int descriptor);
 /// Waits until one of the descriptors has something to read, at most so long.
 void vfio_host_wait(const int32_t *descriptors, size_t count, uint64_t nanoseconds);
 /// Maps part of a file for reading and writing; 0 when it cannot, with the errno in `code`.

@@ -1,12 +1,10 @@
 internal import CVFIO
 internal import Glibc
-internal import Synchronization
 
 /// A container: the address space that groups of devices share, and its descriptor.
 @safe
 final class VFIOContainer: Sendable {
   let descriptor: Int32
-  private let isOpen = Atomic<Bool>(true)
 
   /// - Throws: `VFIOError.noVFIO`, `.noPermission`, `.system`.
   init(path: String = "/dev/vfio/vfio") throws(VFIOError) {
@@ -18,19 +16,16 @@ final class VFIOContainer: Sendable {
     default: throw .system(call: "open \(path)", code: Int(-opened))
     }
     guard vfio_host_container_has_type1v2(descriptor) == 1 else {
-      Glibc.close(descriptor)
+      close(descriptor)
       // The module is a soft dependency of vfio: it may not be loaded.
       throw .noVFIO(path: "/sys/module/vfio_iommu_type1")
     }
   }
 
-  deinit { close() }
+  deinit { close(descriptor) }
 
-  /// Closes it; idempotent.
-  func close() {
-    guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
-    Glibc.close(descriptor)
-  }
+  /// Ends what it stands for; the descriptor stays, so that a late call meets nothing.
+  func retire() { vfio_host_retire(descriptor) }
 
   /// Chooses the kind of IOMMU, after the first group has joined.
   ///

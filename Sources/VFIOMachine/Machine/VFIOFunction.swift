@@ -56,7 +56,10 @@ final class VFIOFunction: Sendable {
     configurationOffset = region.offset
   }
 
-  deinit { close() }
+  deinit {
+    close()
+    Glibc.close(descriptor)
+  }
 
   // MARK: Configuration space
 
@@ -134,7 +137,8 @@ final class VFIOFunction: Sendable {
       for kind in 0..<3 as Range<UInt32> { vfio_host_interrupt_disable(descriptor, kind) }
       if canReset { vfio_host_reset(descriptor) }
       for window in state.windows { Self.blank(window.cpuAddress, Int(window.byteCount)) }
-      Glibc.close(descriptor)
+      // The descriptor stays until the end, so that a late call meets nothing.
+      vfio_host_retire(descriptor)
     }
   }
 

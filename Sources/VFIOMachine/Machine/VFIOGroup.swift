@@ -49,6 +49,9 @@ final class VFIOGroup: Sendable {
 
   deinit { close(descriptor) }
 
+  /// Gives the group back; the descriptor stays, so that a late call meets nothing.
+  func retire() { vfio_host_retire(descriptor) }
+
   /// Functions of a group that keep it from being used: address and driver.
   static func blockers(_ number: Int, _ tree: SysfsTree) -> [String] {
     tree.names("/sys/kernel/iommu_groups/\(number)/devices").compactMap { name in

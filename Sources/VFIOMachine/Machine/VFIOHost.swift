@@ -137,6 +137,8 @@ final class VFIOHost {
       let byteCount = min(range.upperBound - range.lowerBound, UInt64.max - 8191) & ~4095
       _ = vfio_host_unmap(container.descriptor, range.lowerBound & ~4095, byteCount)
     }
+    for group in groups { group.retire() }
+    container.retire()
     unsafe state.pointee.mappedByteCount.store(0, ordering: .relaxed)
     unsafe state.pointee.entryCount.store(0, ordering: .relaxed)
   }

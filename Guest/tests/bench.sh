@@ -1,0 +1,31 @@
+# Random reads of 4 KiB, 32 at once: the kernel's driver and ours, in turns, on the same disk.
+# Settings: ROUNDS (default 9), COUNT reads of each
+set -u
+. /tests/lib.sh
+ROUNDS=${ROUNDS:-9}
+COUNT=${COUNT:-20000}
+insmod /modules/nvme.ko
+modes="kernel arena percall"
+for mode in $modes; do : > /tmp/$mode; done
+round=0
+while [ $round -lt "$ROUNDS" ]; do
+  bind_driver "$NVME" nvme
+  tries=0
+  while [ ! -e /dev/nvme0n1 ] && [ $tries -lt 200 ]; do usleep 20000; tries=$((tries + 1)); done
+  aio-read /dev/nvme0n1 "$COUNT" 32 4096 >> /tmp/kernel
+  bind_vfio "$NVME"
+  for mode in arena percall; do
+    dmatool nvme bench --machine "vfio:$NVME" --mapping $mode --count "$COUNT" --format json \
+      2> /tmp/error | sed -E 's/.*"iops":([0-9]+).*/\1/' >> /tmp/$mode || cat /tmp/error
+  done
+  round=$((round + 1))
+done
+median() { sort -n "/tmp/$1" | sed -n "$(((ROUNDS + 1) / 2))p"; }
+best() { sort -n "/tmp/$1" | tail -n 1; }
+for mode in $modes; do
+  echo "count: $mode: median $(median $mode), best $(best $mode) reads a second; $(tr '\n' ' ' < /tmp/$mode)"
+done
+check "$ROUNDS figures each" sh -c "test \$(cat /tmp/kernel /tmp/arena /tmp/percall | grep -cE '^[0-9]+$') = $((ROUNDS * 3))"
+echo "count: arena is $(($(median arena) * 100 / $(median kernel)))% of the kernel's driver"
+check "arena is at least 3 times the kernel's driver" test "$(median arena)" -ge "$((3 * $(median kernel)))"
+finish
