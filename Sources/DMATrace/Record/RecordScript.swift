@@ -83,6 +83,24 @@ public enum RecordScript {
     mkdir "$I" || fail "cannot make a tracing instance: locked down, or out of memory"
     READER=
     UNBOUND=
+    CHILD=
+
+    # When this shell is killed without a chance to tidy up (SIGKILL), this one does.
+    (
+      trap '' INT TERM HUP
+      while [ -d /proc/$$ ] && ! grep -q '^State:.Z' /proc/$$/status; do sleep 0.3; done
+      [ -d "$I" ] || exit 0
+      echo 0 > "$I/tracing_on"
+      for p in /proc/[0-9]*; do
+        grep -q "dmatool.$$/trace_pipe" "$p/cmdline" && kill "${p#/proc/}"
+      done
+      for d in $DEVICES; do
+        [ "$REBIND" = 0 ] || [ -e "/sys/bus/pci/devices/$d/driver" ] ||
+          echo "$d" > "/sys/bus/pci/drivers/$DRIVER/bind"
+      done
+      n=0
+      until rmdir "$I" || [ $n -ge 50 ]; do sleep 0.1; n=$((n + 1)); done
+    ) < /dev/null > /dev/null 2>&1 &
 
     facts() {
       uname -a
@@ -111,6 +129,13 @@ public enum RecordScript {
     finish() {
       trap '' INT TERM HUP
       trap - EXIT
+      if [ -n "$CHILD" ]; then
+        kill "$CHILD" 2>/dev/null
+        n=0
+        while kill -0 "$CHILD" 2>/dev/null && [ $n -lt 20 ]; do sleep 0.1; n=$((n + 1)); done
+        kill -9 "$CHILD" 2>/dev/null
+        wait "$CHILD" 2>/dev/null
+      fi
       echo 0 > "$I/tracing_on"
       if [ -n "$READER" ]; then
         # The reader ends by itself once the buffer is empty.
@@ -159,6 +184,8 @@ public enum RecordScript {
         echo "$d" > "/sys/bus/pci/drivers/$DRIVER/unbind" || fail "cannot unbind $d"
         UNBOUND="$UNBOUND $d"
       done
+      # What was released just now began before the recording.
+      echo > "$I/trace"
     fi
     cat "$I/trace_pipe" > "$OUT/trace.txt" &
     READER=$!
@@ -171,8 +198,14 @@ public enum RecordScript {
     fi
     STATUS=0
     if [ $# -gt 0 ]; then
-      "$@"
+      # In the background, so that a signal is acted upon at once and not when the command is done.
+      exec 3<&0
+      "$@" <&3 3<&- &
+      CHILD=$!
+      exec 3<&-
+      wait "$CHILD"
       STATUS=$?
+      CHILD=
     else
       echo "recording; stop with Ctrl-C" >&2
       while :; do sleep 1; done
