@@ -17,7 +17,7 @@ let settings: [SwiftSetting] = [
 ]
 
 /// The folders of Boards/.
-let boards = ["aarch64-virt", "riscv64-virt", "x86_64-pc", "x86_64-q35"]
+let boards = ["aarch64-virt", "riscv64-sbi", "riscv64-virt", "x86_64-pc", "x86_64-q35"]
 
 func library(_ name: String) -> Target.Dependency {
   .product(name: name, package: "swift-dma")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// riscv64 in machine mode: no translation, so everything is reachable; which ranges are cached is
+// riscv64: no translation, so everything is reachable; which ranges are cached is
 // the platform's business (physical memory attributes), and there is no uncached view of RAM.
 
 #if defined(__riscv) && __riscv_xlen == 64

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// riscv64: from the loader, in machine mode with addresses not translated, to main(). Hart 0 runs,
-// the others wait for ever.
+// riscv64: from the loader, with addresses not translated, to main(). A board's linker script takes
+// one of two entries: _start for machine mode, where hart 0 runs and the others wait for ever, and
+// _start_supervisor for supervisor mode, where SBI firmware starts one hart and keeps the others.
 
 #if defined(__riscv) && __riscv_xlen == 64
 
@@ -10,12 +11,23 @@
 _start:
   csrr t0, mhartid
   bnez t0, park
+  la t0, machine_vector
+  csrw mtvec, t0
+  j prepare
+
+  .global _start_supervisor
+_start_supervisor:
+  // Interrupts off, addresses as they are.
+  csrw sie, zero
+  csrw satp, zero
+  la t0, supervisor_vector
+  csrw stvec, t0
+
+prepare:
   .option push
   .option norelax
   la gp, __global_pointer$
   .option pop
-  la t0, vector
-  csrw mtvec, t0
   la sp, stack_top
   la t0, bss_start
   la t1, bss_end
@@ -38,12 +50,21 @@ park:
 // Every trap is the end.
   .text
   .balign 4
-vector:
+machine_vector:
   la sp, trap_stack_top
   li a0, 0
   csrr a1, mcause
   csrr a2, mepc
   csrr a3, mtval
+  call trap
+
+  .balign 4
+supervisor_vector:
+  la sp, trap_stack_top
+  li a0, 0
+  csrr a1, scause
+  csrr a2, sepc
+  csrr a3, stval
   call trap
 
 #endif
