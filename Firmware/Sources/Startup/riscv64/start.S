@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// riscv64: from the loader, with addresses not translated, to main(). A board's linker script takes
-// one of two entries: _start for machine mode, where hart 0 runs and the others wait for ever, and
-// _start_supervisor for supervisor mode, where SBI firmware starts one hart and keeps the others.
+// riscv64: from the loader, with addresses not translated, to main(). A board's linker script puts
+// one of two entries first, because firmware may jump to the image's start: _start for machine mode,
+// where hart 0 runs and the others wait for ever, or _start_supervisor for supervisor mode, where SBI
+// firmware starts one hart and keeps the others.
 
 #if defined(__riscv) && __riscv_xlen == 64
 
@@ -15,6 +16,7 @@ _start:
   csrw mtvec, t0
   j prepare
 
+  .section .text.start_supervisor, "ax"
   .global _start_supervisor
 _start_supervisor:
   // Interrupts off, addresses as they are.
@@ -22,7 +24,9 @@ _start_supervisor:
   csrw satp, zero
   la t0, supervisor_vector
   csrw stvec, t0
+  j prepare
 
+  .section .text.prepare, "ax"
 prepare:
   .option push
   .option norelax
