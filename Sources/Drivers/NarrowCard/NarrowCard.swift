@@ -6,14 +6,14 @@ public import DMA
 /// DMA or leaves the device alone, and warns in both cases (R19, R20).
 public struct NarrowCard {
   /// How data reaches the device.
-  public enum Path: Sendable {
+  public enum Path: UInt8, Sendable {
     case dma
     /// The CPU moves each word itself.
     case programmedIO
   }
 
   /// What to do where DMA cannot work.
-  public enum Refusal: Sendable {
+  public enum Refusal: UInt8, Sendable {
     /// Go on without DMA.
     case useProgrammedIO
     /// Ignore the device.

@@ -6,7 +6,7 @@ public import DMA
 /// function is enabled only when the platform can serve its mask; a disabled one leaves a warning.
 public struct SoundCard {
   /// The order in which the masks are tried.
-  public enum Probe: Sendable {
+  public enum Probe: UInt8, Sendable {
     /// The document's: playback's mask first, recording's second, so that the narrowest wanted
     /// mask is set last (R28).
     case playbackFirst
