@@ -98,6 +98,6 @@ struct ReplayTests {
     let translated = try Self.replay(trace) { $0.mapping = .lazy }
     #expect(translated.peakPages > 0)
     #expect(translated.rangeInvalidations + translated.domainInvalidations > 0)
-    #expect(translated.devices.values.allSatisfy(\.failures.isEmpty))
+    #expect(translated.devices.values.allSatisfy { $0.failures.isEmpty })
   }
 }

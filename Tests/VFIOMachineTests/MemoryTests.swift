@@ -43,7 +43,7 @@ import Testing
   @Test func `this process's own memory is told apart`() {
     var local = 1
     unsafe withUnsafeMutableBytes(of: &local) { bytes in
-      let address = unsafe UInt(bitPattern: bytes.baseAddress)
+      let address = UInt(bitPattern: bytes.baseAddress)
       #expect(PinnedMemory.refusal(address, 8, SysfsTree()) == .stack)
     }
     let heap = UnsafeMutableRawPointer.allocate(byteCount: 1 << 20, alignment: 4096)
@@ -74,7 +74,7 @@ import Testing
     #expect(pool.cpuAddress % (4 << 20) == 0)
     let start = UInt64(pool.cpuAddress)
     #expect(KeptAreas.current().firstReplaced(start, 4 << 20) == nil)
-    let page = try #require(unsafe UnsafeMutableRawPointer(bitPattern: pool.cpuAddress + 8192))
+    let page = unsafe try #require(UnsafeMutableRawPointer(bitPattern: pool.cpuAddress + 8192))
     // SAFETY: a page of the pool, which nobody uses.
     let fresh = unsafe mmap(
       page, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
