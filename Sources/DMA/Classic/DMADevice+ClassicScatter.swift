@@ -21,24 +21,17 @@ extension DMADevice {
 
   /// Maps a list; the entries' device fields are set for as many as the result says (R88).
   ///
-  /// - Throws: `DMAError.emptyRequest` for no entries (T23), else what the mapping fails with; every
-  ///   entry is then as it was (T7).
+  /// - Throws: `DMAError.emptyRequest` for no entries (T23) and empty ones, `.tooLarge`,
+  ///   `.tooManySegments`, `.segmentAcrossBoundary` for what the device cannot take, else what the
+  ///   mapping fails with; every entry is then as it was (T7).
   package func mapScatter(
     _ entries: UnsafeMutableBufferPointer<ScatterEntry>, direction: DMADirection, site: CallSite
   ) throws(DMAError) -> Int {
     guard let start = entries.baseAddress, entries.count > 0 else { throw .emptyRequest }
-    guard !isRemoved else { throw .deviceRemoved }
-    var numbers = DMAStatusNumbers()
     let traits = MappingTraits(direction)
-    // SAFETY: the caller's entries; room for three words.
-    let status = unsafe numbers.withWords { pointer in
-      unsafe core.pointee.operations.pointee.mapScatter(
-        UnsafeMutableRawPointer(core), UnsafeMutableRawPointer(start), entries.count,
-        traits.rawValue, pointer)
-    }
-    let segmentCount = status == .success ? Int(numbers.first) : 0
-    unsafe reportScatter(.mapScatter, entries, segmentCount, entries.count, traits, status, site)
-    guard status == .success else { throw DMAError(status: status, numbers: numbers) }
+    // SAFETY: the caller's entries.
+    let segmentCount = try unsafe DMADeviceCore.mapScatter(
+      core, entries, traits: traits, site: site)
     let record = unsafe ClassicRecord(
       address: start.pointee.dmaAddress, byteCount: UInt64(start.pointee.dmaByteCount),
       cpuAddress: UInt(bitPattern: start), traits: traits.rawValue,

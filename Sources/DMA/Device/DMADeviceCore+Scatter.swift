@@ -20,6 +20,10 @@ extension DMADeviceCore {
       let entry = unsafe entries[index]
       guard entry.byteCount > 0 else { throw .emptyRequest }
       guard entry.byteCount <= constraints.segmentByteCountMax else {
+        if flags & Flags.observed != 0 {
+          unsafe deliverScatter(
+            .mapScatter, core, entries, segmentCount: 0, traits, .tooLarge, site)
+        }
         throw .tooLarge(byteCount: entry.byteCount, limit: constraints.segmentByteCountMax)
       }
     }

@@ -7,9 +7,11 @@ extension CheckerState {
     _ event: UnsafePointer<DMAEvent>, _ device: UnsafeMutablePointer<DeviceState>
   ) {
     // SAFETY: event, its segments and device are valid while the event is delivered.
-    guard unsafe event.pointee.status == .success,
-      let first = unsafe event.pointee.segments.first
-    else { return }
+    guard unsafe event.pointee.status == .success else {
+      unsafe refusedList(event, device)
+      return
+    }
+    guard let first = unsafe event.pointee.segments.first else { return }
     let site = unsafe sites.number(of: event.pointee.origin)
     sites.noteMade(site)
     if unsafe device.pointee.isMaskRefused { unsafe report(.refusedMaskUsed, device, event) }
@@ -33,6 +35,22 @@ extension CheckerState {
     record.segments = keepSegments(addresses)
     unsafe device.pointee.streamingCount += 1
     unsafe keep(record, device)
+  }
+
+  /// A list that the device cannot take: the call was refused, as the kernel only warns.
+  private mutating func refusedList(
+    _ event: UnsafePointer<DMAEvent>, _ device: UnsafeMutablePointer<DeviceState>
+  ) {
+    let constraints = unsafe device.pointee.core.pointee.constraints
+    switch unsafe event.pointee.status {
+    case .tooLarge:
+      unsafe report(
+        .segmentTooLong, device, event, expected: .bytes(UInt64(constraints.segmentByteCountMax)))
+    case .segmentAcrossBoundary:
+      unsafe report(
+        .segmentAcrossBoundary, device, event, expected: .address(constraints.segmentBoundaryMask))
+    default: break  // The machine is short of something, or the device is gone.
+    }
   }
 
   private mutating func keepSegments(_ addresses: [UInt64]) -> UInt32 {
