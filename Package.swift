@@ -26,6 +26,7 @@ let package = Package(
     .library(name: "DMA", targets: ["DMA"]),
     .library(name: "DMAMapping", targets: ["DMAMapping"]),
     .library(name: "DMAChecker", targets: ["DMAChecker"]),
+    .library(name: "GuardPages", targets: ["GuardPages"]),
     .library(name: "PCI", targets: ["PCI"]),
     .library(name: "Drivers", targets: ["Drivers"]),
     .library(name: "AsyncDrivers", targets: ["AsyncDrivers"]),
@@ -52,6 +53,10 @@ let package = Package(
     .target(name: "DMAMapping", dependencies: ["DMA", "DMASupport"], swiftSettings: embeddable),
     .target(name: "DMAChecker", dependencies: ["DMA"], swiftSettings: embeddable),
     .target(name: "PCI", dependencies: ["DMA"], swiftSettings: embeddable),
+    .target(name: "CGuardPages"),
+    .target(
+      name: "GuardPages", dependencies: ["CGuardPages", "DMA", "DMAChecker"],
+      swiftSettings: embeddable),
     .target(name: "CSimulatedHost"),
     // RAM that is memory of this process, for every machine that has such RAM.
     .target(
@@ -113,6 +118,16 @@ let package = Package(
       path: "Guest/Sources/GuestTests", swiftSettings: common),
 
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
+    // Programs as data: legal ones drawn at random, and changed into wrong ones.
+    .target(
+      name: "DMAPrograms",
+      dependencies: ["DMA", "DMAChecker", "DMAMapping", "Drivers", "GuardPages", "PCI", "SimulatedMachine",
+      ],
+      path: "Tests/DMAPrograms", swiftSettings: common),
+    // The long runs of what the tests run short.
+    .executableTarget(
+      name: "checker-runs", dependencies: ["DMAChecker", "DMAPrograms", "SimulatedMachine"],
+      path: "Tests/CheckerRuns", swiftSettings: common),
     .testTarget(
       name: "DMATests", dependencies: ["DMA", "DMAMapping", "SimulatedMachine", "TestSupport"],
       swiftSettings: common),
@@ -135,7 +150,7 @@ let package = Package(
     .testTarget(
       name: "DMACheckerTests",
       dependencies: [
-        "DMA", "DMAChecker", "DMAMapping", "PCI", "SimulatedMachine", "TestSupport",
+        "DMA", "DMAChecker", "DMAMapping", "DMAPrograms", "GuardPages", "PCI", "SimulatedMachine", "TestSupport",
       ],
       swiftSettings: common),
     .testTarget(

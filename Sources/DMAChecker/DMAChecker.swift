@@ -53,7 +53,29 @@ public final class DMAChecker {
     // SAFETY: the observer keeps this object, which keeps the context.
     return unsafe DMAObserver(
       receive: { context, event in unsafe DMAChecker.receive(context, event) },
-      context: UnsafeMutableRawPointer(context), owner: self)
+      context: UnsafeMutableRawPointer(context), owner: self
+    ).adding(
+      map: { context, address, physical, cpuAddress, byteCount, traits, file, line in
+        // SAFETY: the context is a DeviceState of `attach`.
+        let device = unsafe context.assumingMemoryBound(to: DeviceState.self)
+        let state = unsafe device.pointee.checker
+        unsafe state.pointee.lock.lock()
+        let isDone = unsafe state.pointee.mappedCorrectly(
+          device, address, physical: physical, cpuAddress, byteCount, traits, file: file,
+          line: line)
+        unsafe state.pointee.lock.unlock()
+        return isDone
+      },
+      unmap: { context, address, cpuAddress, byteCount, traits, file, line in
+        // SAFETY: as above.
+        let device = unsafe context.assumingMemoryBound(to: DeviceState.self)
+        let state = unsafe device.pointee.checker
+        unsafe state.pointee.lock.lock()
+        let isDone = unsafe state.pointee.releasedCorrectly(
+          device, address, cpuAddress, byteCount, traits, file: file, line: line)
+        unsafe state.pointee.lock.unlock()
+        return isDone
+      })
   }
 
   private static func receive(_ context: UnsafeMutableRawPointer, _ event: UnsafeRawPointer) {
@@ -123,6 +145,28 @@ public final class DMAChecker {
     unsafe withDevice(device) { known in
       unsafe state.pointee.judge(access, known, state.pointee.now(known))
     }
+  }
+
+  /// Says that the CPU touched memory that a device owns: for guard pages.
+  ///
+  /// - Parameters:
+  ///   - address: the mapping's, or the first of a list.
+  ///   - place: the instruction, for people.
+  package func reportCPUAccess(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, mappedAt address: DMAAddress, cpuAddress: UInt,
+    isWrite: Bool, place: String
+  ) {
+    unsafe state.pointee.lock.lock()
+    for known in unsafe state.pointee.devices.reversed() {
+      // SAFETY: devices live as long as the state.
+      if unsafe known.state.pointee.core == core {
+        unsafe state.pointee.touched(
+          known.state, address.rawValue, UInt64(cpuAddress), isWrite: isWrite, place: place)
+        break
+      }
+    }
+    unsafe state.pointee.lock.unlock()
+    deliver()
   }
 
   /// Says that memory is about to be freed by its owner: mappings of it must have ended.

@@ -19,6 +19,8 @@ public struct Finding: Sendable {
   public var access: Access?
   /// What was left behind, for a leak.
   public var leak: Leak?
+  /// The CPU's touch of memory that a device owns.
+  public var touch: Touch?
   /// The name of the other device that it is about; "" for none.
   public var otherDevice = ""
 
@@ -59,6 +61,16 @@ public struct Finding: Sendable {
     public var isWrite: Bool
     /// Why it was refused; nil for one that was not.
     public var reason: FaultReason?
+  }
+
+  /// A touch of the CPU's.
+  public struct Touch: Sendable {
+    /// How far into the mapping, where that is known.
+    public var offset: UInt64?
+    public var isWrite: Bool
+    /// Which instruction: the program or library it lies in, where there, and in which function,
+    /// as far as the host knows. Symbolizers make a line of it.
+    public var place: String
   }
 
   /// What one place left behind.

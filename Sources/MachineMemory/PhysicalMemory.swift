@@ -6,7 +6,8 @@ package import DMA
 /// The map says where in the object each address lies. In the linear map the hole below 4 GiB
 /// answers to nobody: touching it ends the program.
 ///
-/// On a coherent machine both views are the same. On an incoherent one the CPU works on a copy of
+/// On a coherent machine both views are the same memory, and one mapping of it unless the CPU's is
+/// to be guarded. On an incoherent one the CPU works on a copy of
 /// RAM, its cache, which has no limit and is never written back by itself: what is not cleaned
 /// never arrives, what is not invalidated stays stale. The devices' view doubles as the CPU's
 /// uncached one.
@@ -38,12 +39,23 @@ package final class PhysicalMemory {
   ///   - isEveryWriteSeen: whether devices' writes are reported by `markTouched`: only then can
   ///     pages that nobody wrote be handed out without being cleared.
   /// - Throws: `DMAError.machine` with the host's errno; a retry can help.
+  ///   - hasOwnDeviceView: whether devices see RAM by another mapping than the CPU, although both
+  ///     are the same memory: then the CPU's can be closed without disturbing them.
   package init(
-    _ map: MemoryMap, isCoherent: Bool = true, isEveryWriteSeen: Bool = true
+    _ map: MemoryMap, isCoherent: Bool = true, isEveryWriteSeen: Bool = true,
+    hasOwnDeviceView: Bool = false
   ) throws(DMAError) {
     let ram = try Self.makeView(map)
     var linear = ram
     var common: UInt = 0
+    if isCoherent, hasOwnDeviceView {
+      do throws(DMAError) {
+        linear.base = try Self.makeBase(map, ram.object)
+      } catch {
+        Self.endView(map, ram)
+        throw error
+      }
+    }
     if !isCoherent {
       do throws(DMAError) {
         linear = try Self.makeView(map)
@@ -59,7 +71,11 @@ package final class PhysicalMemory {
     else {
       if common != 0 { simulated_host_release(common, map.end) }
       if pages != 0 { simulated_host_release(pages, map.end >> 12) }
-      if !isCoherent { Self.endView(map, linear) }
+      if !isCoherent {
+        Self.endView(map, linear)
+      } else if linear.base != ram.base {
+        simulated_host_release(linear.base, map.end)
+      }
       Self.endView(map, ram)
       throw .machine(code: Self.outOfMemoryCode)
     }
@@ -78,6 +94,8 @@ package final class PhysicalMemory {
     if !isCoherent {
       Self.endView(map, View(object: linearObject, base: linearBase))
       simulated_host_release(commonBase, map.end)
+    } else if linearBase != deviceBase {
+      simulated_host_release(linearBase, map.end)
     }
     Self.endView(map, View(object: object, base: deviceBase))
     unsafe simulated_host_release(UInt(bitPattern: touched), map.end >> 12)
@@ -97,15 +115,24 @@ package final class PhysicalMemory {
   private static func makeView(_ map: MemoryMap) throws(DMAError) -> View {
     let object = simulated_host_memory_create(map.objectByteCount)
     guard object >= 0 else { throw .machine(code: Int(-object)) }
+    do throws(DMAError) {
+      return View(object: object, base: try makeBase(map, object))
+    } catch {
+      simulated_host_memory_close(object)
+      throw error
+    }
+  }
+
+  /// Maps all of a memory object.
+  private static func makeBase(_ map: MemoryMap, _ object: Int32) throws(DMAError) -> UInt {
     let base = simulated_host_reserve(map.end, alignment(map))
     guard base != 0, expose(map, map.low, base, object),
       expose(map, map.high, base, object)
     else {
       if base != 0 { simulated_host_release(base, map.end) }
-      simulated_host_memory_close(object)
       throw .machine(code: outOfMemoryCode)
     }
-    return View(object: object, base: base)
+    return base
   }
 
   private static func endView(_ map: MemoryMap, _ view: View) {

@@ -22,6 +22,7 @@ final class MachineCore {
   /// Where devices do not run when a driver waits.
   private var thread: DeviceThread?
   let iommu: VTDUnit?
+  let faults: FaultPlan?
 
   init(_ configuration: SimulatedMachine.Configuration) throws(SimulatedMachineError) {
     let mebibyte: UInt64 = 1 << 20
@@ -36,7 +37,7 @@ final class MachineCore {
         MemoryMap(
           byteCount: size, has24BitZone: configuration.has24BitZone,
           has32BitZone: configuration.has32BitZone),
-        isCoherent: configuration.isCoherent)
+        isCoherent: configuration.isCoherent, hasOwnDeviceView: configuration.isGuarded)
       allocator = try PageAllocator(memory)
     } catch { throw SimulatedMachineError(memory: error) }
     let interrupts = InterruptController()
@@ -65,6 +66,7 @@ final class MachineCore {
     registerAddresses = registerBase..<registerBase + UInt(registerByteCount)
     slabs = SlabAllocator(memory: memory, allocator: allocator)
     areas = VirtualAreas(memory: memory, allocator: allocator, seed: configuration.seed)
+    faults = configuration.faults
     self.memory = memory
     self.allocator = allocator
     incidents = IncidentLog()
@@ -76,7 +78,8 @@ final class MachineCore {
     self.clock = clock
     runner = DeviceRunner(clock: clock, slots: slots, alarm: alarm)
     bus = SimulatedBus(
-      memory: memory, interrupts: interrupts, incidents: incidents, iommu: iommu)
+      memory: memory, interrupts: interrupts, incidents: incidents, iommu: iommu,
+      faults: configuration.faults)
     thread = alarm == nil ? nil : try DeviceThread(runner)
   }
 

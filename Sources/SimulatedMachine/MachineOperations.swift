@@ -17,7 +17,12 @@ extension MachineCore {
     unsafe PlatformOperations(
       allocatePages: { context, byteCount, alignment, limit, options, numbers in
         unsafe withNumbers(numbers) { result in
-          unsafe MachineCore.from(context).allocator.allocate(
+          let core = unsafe MachineCore.from(context)
+          if let faults = core.faults, faults.fails(.pages) {
+            result = DMAStatusNumbers(UInt64(byteCount), limit)
+            return .outOfMemory
+          }
+          return core.allocator.allocate(
             byteCount: byteCount, alignment: alignment, limit: limit,
             options: PageOptions(rawValue: options), &result)
         }
@@ -57,10 +62,11 @@ extension MachineCore {
       writeConfiguration: { context, address, offset, byteCount, value in
         unsafe MachineCore.from(context).writeConfiguration(address, offset, byteCount, value)
       },
-      mapBAR: { _, _, _, start, _, numbers in
+      mapBAR: { context, _, _, start, _, numbers in
         unsafe withNumbers(numbers) { result in
+          let isFailing = unsafe MachineCore.from(context).faults?.fails(.registers) ?? false
           // ENXIO: the registers have no address.
-          guard start != 0 else {
+          guard start != 0, !isFailing else {
             result = DMAStatusNumbers(6)
             return .machine
           }
@@ -71,7 +77,9 @@ extension MachineCore {
       },
       allocateMessage: { context, _, _, numbers in
         unsafe withNumbers(numbers) { result in
-          guard let handle = unsafe MachineCore.from(context).interrupts.allocate() else {
+          let core = unsafe MachineCore.from(context)
+          let isFailing = core.faults?.fails(.interruptVector) ?? false
+          guard !isFailing, let handle = core.interrupts.allocate() else {
             // ENOSPC: all vectors are taken.
             result = DMAStatusNumbers(28)
             return .machine

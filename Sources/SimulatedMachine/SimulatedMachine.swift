@@ -28,10 +28,15 @@ public final class SimulatedMachine {
     /// Otherwise the CPU works on a copy that is written back and dropped only by cache
     /// maintenance: a forgotten sync shows.
     public var isCoherent = true
+    /// Whether devices see memory by another mapping of it than the CPU, so that guard pages can
+    /// close what the CPU sees.
+    public var isGuarded = false
     /// What stands between devices and memory.
     public var iommu = IOMMU.none
     /// When devices do their work.
     public var execution = Execution.seeded
+    /// What fails; nil for nothing but what runs out.
+    public var faults: FaultPlan? = nil
     /// Decides how long devices take and which of them comes first.
     public var seed: UInt64 = 1
 
@@ -107,6 +112,11 @@ public final class SimulatedMachine {
 
   /// Interrupt messages for vectors that nobody has.
   public var spuriousInterruptCount: UInt64 { core.interrupts.spuriousCount }
+
+  /// Where the CPU sees the machine's memory: what guard pages watch.
+  public var linearAddresses: Range<UInt> {
+    core.memory.linearBase..<core.memory.linearBase + UInt(core.memory.map.end)
+  }
 
   /// What the page allocator has in all.
   public var memoryByteCount: UInt64 { core.allocator.totalByteCount }

@@ -111,6 +111,8 @@ public final class DMADevice {
     if let observer {
       unsafe core.pointee.observer = observer.receive
       unsafe core.pointee.observerContext = observer.context
+      unsafe core.pointee.observerMap = observer.receiveMap
+      unsafe core.pointee.observerUnmap = observer.receiveUnmap
       unsafe core.pointee.observerOwner = Unmanaged.passRetained(observer.owner)
       unsafe core.pointee.flags |= DMADeviceCore.Flags.observed
       unsafe DMADeviceCore.deliver(core, DMAEvent(.deviceAdded, family: .none, device: id))
@@ -118,6 +120,8 @@ public final class DMADevice {
       unsafe core.pointee.flags &= ~DMADeviceCore.Flags.observed
       unsafe core.pointee.observer = nil
       unsafe core.pointee.observerContext = nil
+      unsafe core.pointee.observerMap = nil
+      unsafe core.pointee.observerUnmap = nil
       unsafe core.pointee.observerOwner = nil
     }
     unsafe old?.release()

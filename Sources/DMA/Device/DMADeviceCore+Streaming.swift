@@ -30,16 +30,8 @@ extension DMADeviceCore {
       }
     }
     if flags & Flags.observed != 0 {
-      var event = unsafe streamingEvent(.map, core, traits, byteCount, site)
-      event.status = status
-      if status == .success {
-        event.dmaAddress = numbers.first
-        event.known.insert(.dmaAddress)
-      }
-      event.physicalAddress = physicalAddress
-      event.cpuAddress = UInt64(cpuAddress)
-      event.known.formUnion([.physicalAddress, .cpuAddress])
-      unsafe deliver(core, &event)
+      unsafe tellMap(
+        core, numbers.first, cpuAddress, physicalAddress, byteCount, traits, status, site)
     }
     guard status == .success else { throw DMAError(status: status, numbers: numbers) }
     return numbers.first
@@ -63,12 +55,76 @@ extension DMADeviceCore {
       precondition(status == .success, "a lease ends exactly the mapping it was made for")
     }
     if flags & Flags.observed != 0 {
-      var event = unsafe streamingEvent(.unmap, core, traits, byteCount, site)
-      event.dmaAddress = address
-      event.cpuAddress = UInt64(cpuAddress)
-      event.known.formUnion([.dmaAddress, .cpuAddress])
-      unsafe deliver(core, &event)
+      unsafe tellUnmap(core, address, cpuAddress, byteCount, traits, site)
     }
+  }
+
+  /// Tells who listens of a map: the short way where there is one.
+  @inline(__always)
+  private static func tellMap(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
+    _ physicalAddress: UInt64, _ byteCount: Int, _ traits: MappingTraits, _ status: DMAStatus,
+    _ site: CallSite
+  ) {
+    // SAFETY: the owner of the context is held by the core.
+    if status == .success, let receive = unsafe core.pointee.observerMap,
+      let context = unsafe core.pointee.observerContext,
+      unsafe receive(
+        context, address, physicalAddress, UInt64(cpuAddress),
+        UInt64(truncatingIfNeeded: byteCount), traits.rawValue, UInt(bitPattern: site.file),
+        site.line)
+    {
+      return
+    }
+    unsafe deliverMap(
+      core, address, cpuAddress, physicalAddress, byteCount, traits, status, site)
+  }
+
+  @inline(never)
+  private static func deliverMap(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
+    _ physicalAddress: UInt64, _ byteCount: Int, _ traits: MappingTraits, _ status: DMAStatus,
+    _ site: CallSite
+  ) {
+    var event = unsafe streamingEvent(.map, core, traits, byteCount, site)
+    event.status = status
+    if status == .success {
+      event.dmaAddress = address
+      event.known.insert(.dmaAddress)
+    }
+    event.physicalAddress = physicalAddress
+    event.cpuAddress = UInt64(cpuAddress)
+    event.known.formUnion([.physicalAddress, .cpuAddress])
+    unsafe deliver(core, &event)
+  }
+
+  @inline(__always)
+  private static func tellUnmap(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
+    _ byteCount: Int, _ traits: MappingTraits, _ site: CallSite
+  ) {
+    // SAFETY: as in tellMap.
+    if let receive = unsafe core.pointee.observerUnmap,
+      let context = unsafe core.pointee.observerContext,
+      unsafe receive(
+        context, address, UInt64(cpuAddress), UInt64(truncatingIfNeeded: byteCount),
+        traits.rawValue, UInt(bitPattern: site.file), site.line)
+    {
+      return
+    }
+    unsafe deliverUnmap(core, address, cpuAddress, byteCount, traits, site)
+  }
+
+  @inline(never)
+  private static func deliverUnmap(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
+    _ byteCount: Int, _ traits: MappingTraits, _ site: CallSite
+  ) {
+    var event = unsafe streamingEvent(.unmap, core, traits, byteCount, site)
+    event.dmaAddress = address
+    event.cpuAddress = UInt64(cpuAddress)
+    event.known.formUnion([.dmaAddress, .cpuAddress])
+    unsafe deliver(core, &event)
   }
 
   /// Hands part of a mapping to the CPU or back to the device.

@@ -37,6 +37,8 @@ public struct DMADeviceCore {
 
   var observer: DMAObserver.Receive?
   var observerContext: UnsafeMutableRawPointer?
+  var observerMap: DMAObserver.ReceiveMap? = nil
+  var observerUnmap: DMAObserver.ReceiveUnmap? = nil
   var observerOwner: Unmanaged<AnyObject>?
   let mappingOwner: Unmanaged<AnyObject>?
   let books: UnsafeMutablePointer<DeviceBooks>

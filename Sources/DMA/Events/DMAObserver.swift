@@ -9,9 +9,25 @@ public struct DMAObserver {
   /// (context, pointer to one `DMAEvent`, valid during the call).
   public typealias Receive = @convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> Void
 
+  /// (context, bus address, physical address, CPU address, bytes, `MappingTraits`, file, line): a
+  /// map of one region that succeeded.
+  ///
+  /// Without an event, whose many words cost more than all else. False when the observer wants one.
+  package typealias ReceiveMap =
+    @convention(c) (
+      UnsafeMutableRawPointer, UInt64, UInt64, UInt64, UInt64, UInt32, UInt, UInt32
+    ) -> Bool
+  /// The same for its unmap, without the physical address.
+  package typealias ReceiveUnmap =
+    @convention(c) (
+      UnsafeMutableRawPointer, UInt64, UInt64, UInt64, UInt32, UInt, UInt32
+    ) -> Bool
+
   let receive: Receive
   let context: UnsafeMutableRawPointer
   let owner: AnyObject
+  var receiveMap: ReceiveMap?
+  var receiveUnmap: ReceiveUnmap?
 
   /// - Parameter owner: keeps `context` valid; held until the observer is replaced.
   public init(
@@ -20,6 +36,18 @@ public struct DMAObserver {
     unsafe self.receive = receive
     unsafe self.context = context
     self.owner = owner
+    unsafe receiveMap = nil
+    unsafe receiveUnmap = nil
+  }
+
+  /// The same, with short ways for what drivers do most.
+  package func adding(
+    map: @escaping ReceiveMap, unmap: @escaping ReceiveUnmap
+  ) -> DMAObserver {
+    var result = self
+    unsafe result.receiveMap = map
+    unsafe result.receiveUnmap = unmap
+    return result
   }
 }
 

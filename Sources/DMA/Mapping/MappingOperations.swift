@@ -147,8 +147,8 @@ public struct MappingTraits: Sendable {
 /// A mapping ready to be given to devices: its functions, and what they work on.
 @safe
 public struct DMAMapping {
-  let operations: UnsafePointer<MappingOperations>
-  let context: UnsafeMutableRawPointer?
+  package let operations: UnsafePointer<MappingOperations>
+  package let context: UnsafeMutableRawPointer?
   let owner: AnyObject?
   /// Set for the direct mapping of a coherent machine: bus address = physical address + offset.
   let directOffset: UInt64?

@@ -62,6 +62,11 @@ extension CheckerState {
         unsafe reportAccess(.deviceUsedCPUOwned, access, device, now, mapping: mapping)
         return
       }
+      if mapping.family == .coherent, blocks.count > 0,
+        unsafe missedBlock(access, at: address, left, mapping, device, now)
+      {
+        return
+      }
       let covered = mapping.byteCount - (address - mapping.address)
       if covered >= left { break }
       address += covered
@@ -70,6 +75,37 @@ extension CheckerState {
     guard access.reason != nil else { return }
     let mapping = live.find(owner, containing: access.address, byteCount: 1).map { live[$0] }
     unsafe reportAccess(.deviceFault, access, device, now, mapping: mapping)
+  }
+
+  /// Whether an access to a page of a pool is not all inside of live blocks; reported then.
+  private mutating func missedBlock(
+    _ access: Finding.Access, at address: UInt64, _ byteCount: UInt64, _ page: LiveMapping,
+    _ device: UnsafeMutablePointer<DeviceState>, _ now: UInt64
+  ) -> Bool {
+    let owner = unsafe device.pointee.number
+    let end = address + min(byteCount, page.byteCount - (address - page.address))
+    var position = address
+    var first: LiveMapping?
+    while position < end, let place = blocks.find(owner, containing: position, byteCount: 1) {
+      first = first ?? blocks[place]
+      position = blocks[place].address + blocks[place].byteCount
+    }
+    if position >= end { return false }
+    if let first {
+      unsafe reportAccess(
+        .deviceOutside, access, device, now, mapping: first,
+        expected: .bytes(first.byteCount - (address - first.address)),
+        seen: .bytes(access.byteCount))
+      return true
+    }
+    // A block that was freed since the page was allocated; else the page is no pool's.
+    guard
+      let last = lastFreed(
+        owner, where: { $0.family == .pool && address &- $0.address < $0.byteCount }),
+      options.recordsTime, last.time > page.time
+    else { return false }
+    unsafe reportAccess(.deviceUseAfterUnmap, access, device, now, lastFreed: last)
+    return true
   }
 
   /// The mapping an access reaches at an address: one that permits it and covers it, if there is.

@@ -46,7 +46,28 @@ extension CheckerState {
       && mapping.cpuAddress != 0 && mapping.byteCount > 0
   }
 
+  /// Notes lines that nobody has yet.
+  ///
+  /// - Returns: false, with nothing noted, when somebody has one, or there is no room.
   @inline(__always)
+  mutating func addFreeLines(_ cpuAddress: UInt64, _ byteCount: UInt64) -> Bool {
+    guard lines.count < lineGroupMax, cpuAddress != 0 else { return false }
+    let (first, last) = spans(cpuAddress, byteCount)
+    let shared = lines.insert(first.group, first.lines)
+    if shared != 0 {
+      lines.remove(first.group, first.lines & ~shared)
+      return false
+    }
+    guard let last else { return true }
+    let sharedLast = lines.insert(last.group, last.lines)
+    if sharedLast != 0 {
+      lines.remove(last.group, last.lines & ~sharedLast)
+      lines.remove(first.group, first.lines)
+      return false
+    }
+    return true
+  }
+
   mutating func addLines(
     _ mapping: inout LiveMapping, _ event: UnsafePointer<DMAEvent>,
     _ device: UnsafeMutablePointer<DeviceState>

@@ -2,23 +2,10 @@ internal import DMA
 
 extension CheckerState {
   /// Judges one event.
-  @inline(__always)
   mutating func handle(
     _ event: UnsafePointer<DMAEvent>, _ device: UnsafeMutablePointer<DeviceState>
   ) {
     statistics.eventCount &+= 1
-    // SAFETY: event and device are valid while the event is delivered.
-    let kind = unsafe event.pointee.kind
-    if kind == .unmap, unsafe releasedCorrectly(event, device) { return }
-    if kind == .map, unsafe mappedCorrectly(event, device) { return }
-    unsafe judge(event, device)
-  }
-
-  /// Judges an event that is not one of the usual, or is not as it should be.
-  @inline(never)
-  private mutating func judge(
-    _ event: UnsafePointer<DMAEvent>, _ device: UnsafeMutablePointer<DeviceState>
-  ) {
     // SAFETY: event and device are valid while the event is delivered.
     switch unsafe event.pointee.kind {
     case .map: unsafe mapped(event, device)

@@ -50,7 +50,7 @@ extension CheckerState {
       return
     }
     let site = unsafe sites.number(of: event.pointee.origin)
-    unsafe remember(block, site, device.pointee.time)
+    unsafe remember(block, site, options.recordsTime ? now(device) : 0)
     blocks.remove(at: index)
   }
 

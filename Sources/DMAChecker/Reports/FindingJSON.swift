@@ -31,6 +31,13 @@ extension Finding {
       json.add("refused", isTrue: access.reason != nil)
       json.close("}")
     }
+    if let touch {
+      json.open("{", "touch")
+      json.add("write", isTrue: touch.isWrite)
+      if let offset = touch.offset { json.add("offset", offset) }
+      json.add("place", touch.place)
+      json.close("}")
+    }
     if let mapping { Self.add("mapping", mapping, words, to: &json) }
     if let lastFreed { Self.add("ended", lastFreed, words, to: &json) }
     if let leak {

@@ -22,6 +22,7 @@ extension Finding {
       line("call", words.call(call) + (call.site.map { " (\($0))" } ?? ""))
     }
     line("access", access.map { words.access($0) })
+    if let touch { line("touch", words.touch(touch)) }
     let isNear = access != nil && lastFreed != nil || rule == .deviceUsedUnmapped
     line(isNear ? "nearest" : "mapping", mapping.map { words.subject($0) })
     line("ended", lastFreed.map { words.freed($0) })

@@ -88,6 +88,12 @@ struct FindingWords {
     return text
   }
 
+  func touch(_ touch: Finding.Touch) -> String {
+    var text = touch.isWrite ? "write" : "read"
+    if let offset = touch.offset { text += " at byte \(offset)" }
+    return text + " by the CPU, at \(touch.place)"
+  }
+
   func leak(_ leak: Finding.Leak) -> String {
     var text = leak.count == 1 ? "1 mapping, " : "\(leak.count) mappings, "
     text += "\(Self.bytes(leak.byteCount)) of \(leak.madeCount) that this place made"

@@ -96,6 +96,8 @@ extension CheckRule {
       "pool-free-to-wrong-pool"
     case .poolBlockWritten:
       "pool-block-written-while-free"
+    case .cpuTouchedMapped:
+      "cpu-touch-while-mapped"
     }
   }
 }
@@ -198,6 +200,8 @@ extension CheckRule {
       "a block of one pool was freed to another"
     case .poolBlockWritten:
       "a free block of a pool was written"
+    case .cpuTouchedMapped:
+      "the CPU touched memory while a device owned it"
     }
   }
 }
@@ -361,6 +365,8 @@ extension CheckRule {
       "free to the pool the block came from"
     case .poolBlockWritten:
       "look for a device that still had the block, or a pointer that was kept"
+    case .cpuTouchedMapped:
+      "sync for the CPU or unmap first; the place is the instruction"
     }
   }
 }

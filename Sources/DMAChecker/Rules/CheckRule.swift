@@ -97,4 +97,6 @@ public enum CheckRule: UInt8, CaseIterable, Sendable {
   case poolFreeToWrongPool
   /// A free block of a pool was written.
   case poolBlockWritten
+  /// The CPU touched memory while a device owned it.
+  case cpuTouchedMapped
 }

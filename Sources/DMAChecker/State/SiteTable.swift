@@ -60,16 +60,25 @@ struct SiteTable: ~Copyable {
   @inline(__always)
   mutating func noteMade(_ number: UInt32) { unsafe pointer(number).pointee.madeCount &+= 1 }
 
+  /// The number of a place that was seen lately, by the address of its text and its line; else 0.
   @inline(__always)
+  func recentNumber(_ file: UInt, _ line: UInt32) -> UInt32 {
+    // SAFETY: the cache has 16 places.
+    let known = unsafe recent[Self.slot(file, line)]
+    return known.file == file && known.line == line ? known.number : 0
+  }
+
+  /// Neighbouring lines go to different places of the cache.
+  @inline(__always)
+  private static func slot(_ file: UInt, _ line: UInt32) -> Int {
+    Int(truncatingIfNeeded: (UInt64(file) &>> 4) ^ UInt64(line)) & 15
+  }
+
   mutating func number(of origin: DMAEvent.Origin) -> UInt32 {
     guard case .callSite(let site) = origin else { return 0 }
     let file = unsafe UInt(bitPattern: site.fileName.baseAddress)
-    // Neighbouring lines go to different places of the cache.
-    let slot = Int(truncatingIfNeeded: (UInt64(file) >> 4) ^ UInt64(site.line)) & 15
-    // SAFETY: the cache has 16 places.
-    let known = unsafe recent[slot]
-    if known.file == file, known.line == site.line { return known.number }
-    return number(of: site, slot)
+    let known = recentNumber(file, site.line)
+    return known == 0 ? number(of: site, Self.slot(file, site.line)) : known
   }
 
   @inline(never)
@@ -99,6 +108,7 @@ struct SiteTable: ~Copyable {
     unsafe (sites + count).initialize(to: Site(site: site))
     count += 1
     numbers.insert(number, for: key)
+    unsafe recent[slot] = Recent(file: UInt(bitPattern: file), line: site.line, number: number)
     return number
   }
 

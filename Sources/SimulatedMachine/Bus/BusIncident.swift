@@ -21,6 +21,8 @@ public struct BusIncident: Equatable, Sendable {
     case clamped(given: UInt64)
     /// The device refused a transfer that overruns its own buffer.
     case outOfDeviceRange
+    /// A fault plan had it fail, as a bus error does: reads gave all ones, writes were lost.
+    case injectedFault
   }
 
   /// Which device.
@@ -55,6 +57,7 @@ extension BusIncident: CustomStringConvertible {
     case .translationFault(let fault): access + ": IOMMU fault \(fault)"
     case .staleTranslation: access + ": stale IOMMU translation"
     case .clamped(let given): access + ": clamped from 0x\(String(given, radix: 16))"
+    case .injectedFault: access + ": bus error by a fault plan"
     case .outOfDeviceRange: access + ": overruns the device's own buffer"
     }
   }

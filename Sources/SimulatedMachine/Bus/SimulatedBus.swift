@@ -21,6 +21,7 @@ final class SimulatedBus {
   let interrupts: InterruptController
   let incidents: IncidentLog
   let iommu: VTDUnit?
+  let faults: FaultPlan?
   /// Set before devices run.
   var accessObserver: (@Sendable (BusAccess) -> Void)?
   /// Set before devices run.
@@ -28,8 +29,9 @@ final class SimulatedBus {
 
   init(
     memory: PhysicalMemory, interrupts: InterruptController, incidents: IncidentLog,
-    iommu: VTDUnit?
+    iommu: VTDUnit?, faults: FaultPlan?
   ) {
+    self.faults = faults
     self.memory = memory
     self.iommu = iommu
     self.interrupts = interrupts
@@ -71,6 +73,7 @@ final class SimulatedBus {
       BusAccess(
         requester: access.requester, address: access.address, byteCount: access.byteCount,
         isWrite: access.isWrite))
+    if let faults, faults.fails(.deviceAccess) { return refuse(access, .injectedFault) }
     guard let iommu else { return reachMemory(access) }
     return translate(access, iommu)
   }

@@ -5,8 +5,8 @@ import Testing
 
 /// Each rule: programs that break it, with the line that does, and programs that just do not.
 @Suite struct RuleTests {
-  static let breakers = releaseBreakers + mapBreakers + syncBreakers + deviceBreakers
-  static let misses = releaseMisses + mapMisses + syncMisses + deviceMisses
+  static let breakers = releaseBreakers + mapBreakers + syncBreakers + deviceBreakers + poolBreakers
+  static let misses = releaseMisses + mapMisses + syncMisses + deviceMisses + poolMisses
 
   @Test(arguments: breakers.indices)
   func `a broken rule is found, at its line`(index: Int) throws {
@@ -34,8 +34,8 @@ import Testing
     #expect(trial.checker.statistics.violationCount == 0)
   }
 
-  /// Rules whose programs are in tests of their own below.
-  static let elsewhere: [CheckRule] = [.tooManyOverlaps, .beyondMask]
+  /// Rules whose programs are in tests of their own: below, and in GuardPagesTests.
+  static let elsewhere: [CheckRule] = [.tooManyOverlaps, .beyondMask, .cpuTouchedMapped]
 
   @Test(arguments: CheckRule.allCases)
   func `every rule has two programs of each kind`(rule: CheckRule) {

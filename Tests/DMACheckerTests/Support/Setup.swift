@@ -13,8 +13,9 @@ enum Setup: String, CaseIterable, Sendable, CustomTestStringConvertible {
 
   private var hasIOMMU: Bool { self == .iommuStrict || self == .iommuDeferred }
 
-  func machine(isCoherent: Bool) throws -> SimulatedMachine {
+  func machine(isCoherent: Bool, isGuarded: Bool = false) throws -> SimulatedMachine {
     var configuration = SimulatedMachine.Configuration()
+    configuration.isGuarded = isGuarded
     configuration.isCoherent = isCoherent
     if hasIOMMU { configuration.iommu = .vtd() }
     return try SimulatedMachine(configuration)

@@ -61,7 +61,7 @@ final class Trial {
         case .busMasterOff: .notBusMaster
         case .noMemory: .noMemory
         case .translationFault, .staleTranslation: .notMapped
-        case .clamped, .outOfDeviceRange: .other
+        case .clamped, .outOfDeviceRange, .injectedFault: .other
         }
       checker.reportFault(
         incident.requester == first ? a : b, address: DMAAddress(rawValue: incident.address),
