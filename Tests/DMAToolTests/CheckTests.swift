@@ -26,4 +26,30 @@ import Testing
     if format == "text" { #expect(result.output.contains("check: no rule broken")) }
     if format == "sarif" { #expect(result.output.contains("\"results\":[]")) }
   }
+
+  /// Verbs that run a driver, with what they need besides an image or a file of random bytes.
+  static let verbs: [[String]] = [
+    ["edu", "copy", "FILE"], ["edu", "copy", "FILE", "--interrupt", "--mapping", "bounce"],
+    ["nvme", "identify", "--image", "DISK"], ["nvme", "read", "--image", "DISK", "--size", "64K"],
+    ["nvme", "write", "FILE", "--image", "DISK"],
+    ["nvme", "copy", "FILE", "--image", "DISK", "--mapping", "iommu", "--mask", "32"],
+    ["nvme", "bench", "--disk", "16M", "--count", "300"],
+    ["net", "demo", "--count", "30"], ["net", "demo", "--count", "30", "--mapping", "bounce"],
+  ]
+
+  @Test(arguments: verbs)
+  func `every verb that runs a driver can be checked, and its driver is right`(
+    verb: [String]
+  ) throws {
+    let scratch = try Scratch()
+    let file = try scratch.file("file", byteCount: 40_000, isRandom: true)
+    let disk = try scratch.file("disk", byteCount: 1 << 20)
+    var arguments = verb.map { $0 == "FILE" ? file : $0 == "DISK" ? disk : $0 }
+    if verb.starts(with: ["nvme", "read"]) { arguments.insert("\(scratch.path)/out", at: 2) }
+    let result = try #require(
+      runProgram(["\(BuildFolder.path)/dmatool"] + arguments + ["--check"]))
+    #expect(result.status == 0, "\(result.output)")
+    #expect(result.output.contains("check: no rule broken"), "\(result.output)")
+    #expect(!result.output.contains("incomplete"), "\(result.output)")
+  }
 }

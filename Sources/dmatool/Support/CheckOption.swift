@@ -2,6 +2,7 @@
   import ArgumentParser
   internal import DMA
   internal import DMAChecker
+  internal import SimulatedMachine
   internal import Synchronization
 
   /// `--check`, for every verb that runs a driver.
@@ -14,21 +15,6 @@
 
     @Flag(help: "Write CPU addresses in findings.")
     var showAddresses = false
-
-    /// Watches a device from now on, together with another observer.
-    func begin(_ device: DMADevice, with observer: DMAObserver) -> Checking {
-      guard check else {
-        device.setObserver(observer)
-        return Checking(format: checkFormat, options: ReportOptions(), checker: nil)
-      }
-      var options = ReportOptions()
-      options.showsHostAddresses = showAddresses
-      let checking = Checking(format: checkFormat, options: options, checker: FindingList())
-      if let list = checking.list {
-        device.setObserver(.both(list.checker.observer(for: device), observer))
-      }
-      return checking
-    }
   }
 
   /// How findings are written.
@@ -36,22 +22,79 @@
     case text, json, sarif
   }
 
-  /// A run that is being checked, or not.
-  struct Checking {
-    let format: FindingFormat
-    let options: ReportOptions
-    let list: FindingList?
+  /// A verb that runs a driver: it is checked when that is asked for.
+  protocol DriverCommand: ParsableCommand {
+    /// Does the verb's work; the driver has ended when it returns.
+    ///
+    /// - Returns: the watch over the device.
+    func drive() throws -> Checking
+  }
 
-    init(format: FindingFormat, options: ReportOptions, checker: FindingList?) {
-      self.format = format
+  extension DriverCommand {
+    mutating func run() throws {
+      let isClean = try drive().finish()
+      guard isClean else { throw ExitCode(1) }
+    }
+  }
+
+  /// The watch over a device, from before its driver starts until after it has ended.
+  final class Checking {
+    private let device: DMADevice
+    private let list: FindingList?
+    private let format: FindingFormat
+    private let options: ReportOptions
+    private let observer: DMAObserver?
+    private let machine: SimulatedMachine?
+
+    /// Begins to watch, if that is asked for.
+    ///
+    /// - Parameter machine: the machine, where it tells what devices do on the bus.
+    init(_ option: CheckOption, _ device: DMADevice, on machine: SimulatedMachine?) {
+      self.device = device
+      format = option.checkFormat
+      var options = ReportOptions()
+      options.showsHostAddresses = option.showAddresses
       self.options = options
-      list = checker
+      guard option.check else {
+        list = nil
+        observer = nil
+        self.machine = nil
+        return
+      }
+      let list = FindingList()
+      self.list = list
+      self.machine = machine
+      let observer = list.checker.observer(for: device)
+      self.observer = observer
+      device.setObserver(observer)
+      machine?.setAccessObserver { [checker = list.checker] access in
+        checker.reportAccess(
+          device, address: DMAAddress(rawValue: access.address), byteCount: access.byteCount,
+          isWrite: access.isWrite)
+      }
+      machine?.setIncidentObserver { [checker = list.checker] incident in
+        // Every other access was judged when it began.
+        guard incident.reason == .busMasterOff else { return }
+        checker.reportFault(
+          device, address: DMAAddress(rawValue: incident.address),
+          byteCount: incident.byteCount, isWrite: incident.isWrite, reason: .notBusMaster)
+      }
+    }
+
+    deinit {
+      machine?.setAccessObserver(nil)
+      machine?.setIncidentObserver(nil)
+    }
+
+    /// Lets another hear of the device's events too.
+    func add(_ other: DMAObserver) {
+      device.setObserver(observer.map { .both($0, other) } ?? other)
     }
 
     /// Ends the device, writes what was found and whether all was seen.
     ///
     /// - Returns: whether no rule was broken.
-    func finish(removing device: DMADevice) -> Bool {
+    func finish() -> Bool {
       guard let list else { return true }
       device.remove()
       let statistics = list.checker.finish()

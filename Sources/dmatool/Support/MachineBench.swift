@@ -29,6 +29,8 @@
     let device: PCIDevice
     let mapping: MappingBench
     let options: MachineOptions
+    /// The watch over the device, when it is checked.
+    let checking: Checking
     /// The address bits the device drives.
     let mask: DMAMask
     /// Where buffers lie.
@@ -84,6 +86,7 @@
           throw Failure.failed(error.description)
         }
         self.options = options
+        checking = Checking(options.checkOption, device.dma, on: nil)
         return
       }
       guard let address = host.find(vendorID: plan.vendorID, deviceID: plan.deviceID) else {
@@ -102,6 +105,9 @@
         throw Failure.failed(error.description)
       }
       self.options = options
+      let simulated: SimulatedMachine? =
+        if case .simulated(let machine) = machine { machine } else { nil }
+      checking = Checking(options.checkOption, device.dma, on: simulated)
     }
 
     private static func simulate(

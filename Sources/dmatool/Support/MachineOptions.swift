@@ -37,6 +37,8 @@
     @Option(help: "How to write the result.")
     var format: OutputFormat = .text
 
+    @OptionGroup(title: "Checking") var checkOption: CheckOption
+
     /// What stands between the device and memory.
     var mapping: MappingKind {
       if let chosenMapping { return chosenMapping }

@@ -26,7 +26,7 @@
           }))
       guard let model else { throw Failure.failed("the machine has no card") }
       self.model = model
-      counter.observe(machine.device.dma)
+      machine.checking.add(counter.observer)
       var driver = NetworkCard.Options()
       driver.mask = machine.mask
       driver.completion = options.interrupt ? .interrupt : .polling

@@ -12,7 +12,7 @@
   }
 
   /// `dmatool edu copy FILE`: a real file through the device and back.
-  struct EduCopyCommand: ParsableCommand {
+  struct EduCopyCommand: DriverCommand {
     static let configuration = CommandConfiguration(
       commandName: "copy",
       abstract: "Sends a file through the device's buffer and back by DMA, and compares.",
@@ -27,10 +27,7 @@
 
     @OptionGroup(title: "Machine and mapping") var options: MachineOptions
 
-    @OptionGroup(title: "Checking")
-    var checkOption: CheckOption
-
-    func run() throws {
+    func drive() throws -> Checking {
       let bytes: [UInt8]
       do throws(FileError) {
         bytes = try FileBytes.read(file)
@@ -39,7 +36,7 @@
       }
       let bench = try EduBench(options)
       let counter = EventCounter()
-      let checking = checkOption.begin(bench.edu.device.dma, with: counter.observer)
+      bench.machine.checking.add(counter.observer)
       let result: EduCopy.Result
       do throws(EduError) {
         result = try EduCopy.run(
@@ -48,8 +45,8 @@
         throw Failure.failed(error.description)
       }
       report(result, counter.counts, bench.mapping)
-      let isClean = checking.finish(removing: bench.edu.device.dma)
-      guard result.firstDifference == nil, isClean else { throw ExitCode(1) }
+      guard result.firstDifference == nil else { throw ExitCode(1) }
+      return bench.machine.checking
     }
 
     private func report(

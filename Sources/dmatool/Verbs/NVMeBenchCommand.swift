@@ -4,7 +4,7 @@
   internal import Drivers
 
   /// `dmatool nvme bench`: how many reads a second.
-  struct NVMeBenchCommand: ParsableCommand {
+  struct NVMeBenchCommand: DriverCommand {
     static let configuration = CommandConfiguration(
       commandName: "bench",
       abstract:
@@ -25,7 +25,7 @@
     @Flag(help: "Map each buffer once instead of for each read.")
     var keepMapped = false
 
-    func run() throws {
+    func drive() throws -> Checking {
       let bench = try NVMeBench(
         options, isReadOnly: true, disk: disk, isNumbered: options.image == nil)
       let block = bench.namespace.blockByteCount
@@ -60,6 +60,7 @@
       guard reader.wrongCount == 0 else {
         throw Failure.failed("\(reader.wrongCount) reads brought other bytes than the disk has")
       }
+      return bench.machine.checking
     }
 
     /// What a run took.

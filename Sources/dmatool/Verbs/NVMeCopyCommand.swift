@@ -4,7 +4,7 @@
   internal import Drivers
 
   /// `dmatool nvme copy FILE`: a file onto a disk, by DMA.
-  struct NVMeCopyCommand: ParsableCommand {
+  struct NVMeCopyCommand: DriverCommand {
     static let configuration = CommandConfiguration(
       commandName: "copy",
       abstract: "Copies a file onto the disk, from its first block on, and compares.",
@@ -22,7 +22,7 @@
     @Flag(inversion: .prefixedNo, help: "Read everything back and compare.")
     var verify = true
 
-    func run() throws {
+    func drive() throws -> Checking {
       let file: OpenFile
       do throws(FileError) { file = try OpenFile(reading: self.file) } catch {
         throw Failure.badInput(error.description)
@@ -36,7 +36,7 @@
         throw Failure.failed(NVMeError.readOnly(namespace: bench.namespace.id).description)
       }
       let counter = EventCounter()
-      counter.observe(bench.queue.device)
+      bench.machine.checking.add(counter.observer)
       let pump = NVMePump(
         queue: bench.queue, namespace: bench.namespace, platform: bench.platform,
         placement: bench.machine.placement, pieceByteCount: pieceByteCount(bench))
@@ -61,6 +61,7 @@
       }
       report(bench, written, compared, counter.counts, spent.host, spent.machine)
       guard compared?.firstDifference == nil else { throw ExitCode(1) }
+      return bench.machine.checking
     }
 
     /// As long as controller and mapping take, in whole pages.

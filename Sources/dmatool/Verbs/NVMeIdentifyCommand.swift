@@ -4,13 +4,13 @@
   internal import Drivers
 
   /// `dmatool nvme identify`: what the controller says of itself and its disk.
-  struct NVMeIdentifyCommand: ParsableCommand {
+  struct NVMeIdentifyCommand: DriverCommand {
     static let configuration = CommandConfiguration(
       commandName: "identify", abstract: "Shows what a controller says of itself and its disk.")
 
     @OptionGroup var options: NVMeOptions
 
-    func run() throws {
+    func drive() throws -> Checking {
       let bench = try NVMeBench(options, isReadOnly: true, disk: ByteSize(64 << 20))
       let identity = bench.nvme.identity
       let namespace = bench.namespace
@@ -43,6 +43,7 @@
             + "\"namespace\":\(namespace.id),\"blocks\":\(namespace.blockCount),"
             + "\"block_bytes\":\(namespace.blockByteCount),\"read_only\":\(namespace.isReadOnly)}")
       }
+      return bench.machine.checking
     }
   }
 #endif

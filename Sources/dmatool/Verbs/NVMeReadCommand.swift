@@ -5,7 +5,7 @@
   internal import Glibc
 
   /// `dmatool nvme read FILE`: bytes of the disk into a file.
-  struct NVMeReadCommand: ParsableCommand {
+  struct NVMeReadCommand: DriverCommand {
     static let configuration = CommandConfiguration(
       commandName: "read", abstract: "Reads bytes of the disk into a file.",
       discussion: "Exit code: 0 done, 1 a transfer failed, 2 bad input.")
@@ -21,7 +21,7 @@
 
     @OptionGroup var options: NVMeOptions
 
-    func run() throws {
+    func drive() throws -> Checking {
       let bench = try NVMeBench(options, isReadOnly: true)
       let disk = bench.namespace
       let block = UInt64(disk.blockByteCount)
@@ -57,11 +57,12 @@
         throw Failure.stopped(error)
       }
       bar.clear()
-      guard output != nil else { return }
+      guard output != nil else { return bench.machine.checking }
       switch options.common.format {
       case .text: print("\(done) bytes from the disk's byte \(offset.byteCount) on")
       case .json: print("{\"bytes\":\(done),\"offset\":\(offset.byteCount)}")
       }
+      return bench.machine.checking
     }
 
     private static func buffer(

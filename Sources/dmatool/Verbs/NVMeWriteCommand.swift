@@ -4,7 +4,7 @@
   internal import Drivers
 
   /// `dmatool nvme write FILE`: a file's bytes onto blocks of the disk.
-  struct NVMeWriteCommand: ParsableCommand {
+  struct NVMeWriteCommand: DriverCommand {
     static let configuration = CommandConfiguration(
       commandName: "write",
       abstract:
@@ -19,7 +19,7 @@
 
     @OptionGroup var options: NVMeOptions
 
-    func run() throws {
+    func drive() throws -> Checking {
       let file: OpenFile
       do throws(FileError) { file = try OpenFile(reading: self.file) } catch {
         throw Failure.badInput(error.description)
@@ -57,6 +57,7 @@
       case .text: print("\(done) bytes onto the disk from byte \(offset.byteCount) on")
       case .json: print("{\"bytes\":\(done),\"offset\":\(offset.byteCount)}")
       }
+      return bench.machine.checking
     }
 
     /// Writes one piece of the file.

@@ -5,7 +5,7 @@
   internal import PCI
 
   /// `dmatool net demo`: the document's card, sending and receiving.
-  struct NetDemoCommand: ParsableCommand {
+  struct NetDemoCommand: DriverCommand {
     static let configuration = CommandConfiguration(
       commandName: "demo",
       abstract: "Sends and receives with the DMA-mapping document's network card, and explains.",
@@ -22,7 +22,7 @@
       guard count > 0 else { throw ValidationError("--count takes at least 1") }
     }
 
-    func run() throws {
+    func drive() throws -> Checking {
       let bench = try NetBench(options)
       let machine = bench.machine
       if options.format == .text {
@@ -50,6 +50,7 @@
       let wrong = phases.reduce(0) { $0 + $1.wrongCount }
       report(bench, phases, wrong)
       guard wrong == 0 else { throw ExitCode(1) }
+      return bench.machine.checking
     }
 
     private func report(_ bench: NetBench, _ phases: [NetPhase], _ wrong: Int) {
