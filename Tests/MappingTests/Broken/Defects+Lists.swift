@@ -58,11 +58,14 @@ extension Defect {
     }
   })
 
-  /// Tells the device of one segment more than there are bytes for.
+  /// Tells the device of one segment more than there are bytes for, or of one less where each
+  /// entry is one.
   static let miscountsSegments = Defect(mapping: { table in
     unsafe table.mapScatter = { core, entries, count, traits, numbers in
       let status = unsafe real(core).mapScatter(core, entries, count, traits, numbers)
-      if status == DMAStatus.success.rawValue { unsafe numbers[0] += 1 }
+      if status == DMAStatus.success.rawValue, count > 1 {
+        unsafe numbers[0] = numbers[0] < count ? numbers[0] + 1 : numbers[0] - 1
+      }
       return status
     }
   })
