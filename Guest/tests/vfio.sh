@@ -40,5 +40,11 @@ for settings in "--mapping percall --interrupt" "--mapping arena" "--mapping per
 done
 echo "hash: written 16777000 $(sha256sum < /tmp/big | cut -d' ' -f1)"
 
+check "doctor finds nothing in the way" sh -c "dmatool doctor --strict $EDU $NVME > /tmp/doctor 2>&1"
+contains "doctor: the group" /tmp/doctor "ok       $EDU group"
+contains "doctor: trace events" /tmp/doctor "ok       trace events"
+dmatool devices > /tmp/devices 2>&1
+contains "devices: driver and group" /tmp/devices "driver vfio-pci, group $(group "$EDU"), mask"
+
 check "no page is pinned any more" test "$(pinned)" = 0
 finish
