@@ -64,7 +64,11 @@ extension Defect {
     unsafe table.mapScatter = { core, entries, count, traits, numbers in
       let status = unsafe real(core).mapScatter(core, entries, count, traits, numbers)
       if status == DMAStatus.success.rawValue, count > 1 {
-        unsafe numbers[0] = numbers[0] < count ? numbers[0] + 1 : numbers[0] - 1
+        let segments = unsafe Int(numbers[0])
+        if segments < count {
+          unsafe list(entries)[segments] = list(entries)[segments - 1]
+        }
+        unsafe numbers[0] = UInt64(segments < count ? segments + 1 : segments - 1)
       }
       return status
     }
