@@ -145,7 +145,7 @@ private var smallPlatformOperations: PlatformOperations {
     unpin: { _, _, _, _ in })
 }
 
-private var smallPCIOperations: PCIOperations {
+var smallPCIOperations: PCIOperations {
   unsafe PCIOperations(
     readConfiguration: { context, address, offset, width in
       guard address == 0x08, offset + width <= 256 else { return .max }

@@ -69,4 +69,10 @@ private func useInterrupts(
     try message.wait(nanoseconds: 1000)
     seen.expect(false)
   } catch { seen.expect(error == .timedOut) }
+  // Only kernels turn vectors on for drivers, and bring them wires.
+  seen.expect(unsafe smallPCIOperations.attachInterrupt == nil)
+  do throws(PCIError) {
+    _ = try device.enableWireInterrupt()
+    seen.expect(false)
+  } catch { seen.expect(error == .machine(.machine(code: 95))) }
 }
