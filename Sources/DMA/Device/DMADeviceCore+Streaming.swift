@@ -10,6 +10,35 @@ extension DMADeviceCore {
     _ core: UnsafeMutablePointer<DMADeviceCore>, cpuAddress: UInt, physicalAddress: UInt64,
     byteCount: Int, traits: MappingTraits, site: CallSite
   ) throws(DMAError) -> UInt64 {
+    if unsafe core.pointee.flags == Flags.indirect {
+      var numbers = DMAStatusNumbers()
+      // SAFETY: the core is valid while its device is; numbers has room for three words.
+      let status = unsafe numbers.withWords { pointer in
+        unsafe core.pointee.operations.pointee.map(
+          UnsafeMutableRawPointer(core), cpuAddress, physicalAddress, byteCount,
+          traits.rawValue, pointer)
+      }
+      if status == .success { return numbers.first }
+      return try refuse(status, numbers)
+    }
+    return try unsafe mapWatched(
+      core, cpuAddress: cpuAddress, physicalAddress: physicalAddress, byteCount: byteCount,
+      traits: traits, site: site)
+  }
+
+  @inline(never)
+  private static func refuse(
+    _ status: DMAStatus, _ numbers: DMAStatusNumbers
+  ) throws(DMAError) -> UInt64 {
+    throw DMAError(status: status, numbers: numbers)
+  }
+
+  /// With an observer, for a device that is gone, or beyond what the direct mapping reaches.
+  @inline(never)
+  private static func mapWatched(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, cpuAddress: UInt, physicalAddress: UInt64,
+    byteCount: Int, traits: MappingTraits, site: CallSite
+  ) throws(DMAError) -> UInt64 {
     let flags = unsafe core.pointee.flags
     guard flags & Flags.removed == 0 else { throw .deviceRemoved }
     var numbers = DMAStatusNumbers()
@@ -44,8 +73,7 @@ extension DMADeviceCore {
     _ core: UnsafeMutablePointer<DMADeviceCore>, address: UInt64, cpuAddress: UInt,
     byteCount: Int, traits: MappingTraits, site: CallSite
   ) {
-    let flags = unsafe core.pointee.flags
-    if flags & Flags.indirect != 0 {
+    if unsafe core.pointee.flags & Flags.indirect != 0 {
       var numbers = DMAStatusNumbers()
       // SAFETY: as in mapIndirect.
       let status = unsafe numbers.withWords { pointer in
@@ -54,9 +82,18 @@ extension DMADeviceCore {
       }
       precondition(status == .success, "a lease ends exactly the mapping it was made for")
     }
-    if flags & Flags.observed != 0 {
-      unsafe tellUnmap(core, address, cpuAddress, byteCount, traits, site)
+    if unsafe core.pointee.flags & Flags.observed != 0 {
+      unsafe reportUnmap(core, address, cpuAddress, byteCount, traits, site)
     }
+  }
+
+  /// Not in the function above, whose only indirect call is the one through the table.
+  @inline(never)
+  private static func reportUnmap(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
+    _ byteCount: Int, _ traits: MappingTraits, _ site: CallSite
+  ) {
+    unsafe tellUnmap(core, address, cpuAddress, byteCount, traits, site)
   }
 
   /// Tells who listens of a map: the short way where there is one.

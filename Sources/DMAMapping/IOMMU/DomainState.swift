@@ -15,6 +15,8 @@ struct DomainState: ~Copyable {
   let pageBound: UInt64
   let isDeferred: Bool
   let cachesAbsentEntries: Bool
+  /// Whether an entry is mapped once it is stored: no cache work and no invalidation after it.
+  let isPlain: Bool
   let flushInterval: UInt64
   let notices: NoticeSink
   /// Set when addresses below 4 GiB ran out for devices that reach further.
@@ -54,6 +56,8 @@ struct DomainState: ~Copyable {
     case .deferred(let nanoseconds): (isDeferred, flushInterval) = (true, nanoseconds)
     }
     cachesAbsentEntries = unit.cachesAbsentEntries
+    isPlain =
+      unsafe platform.pointee.isCoherent && unit.walksCoherently && !unit.cachesAbsentEntries
     notices = NoticeSink(options.notices ?? MappingNoticeReceiver())
     isWide = Atomic(!options.prefersAddressesBelow4GiB)
   }
@@ -61,6 +65,16 @@ struct DomainState: ~Copyable {
 
 extension DomainState {
   // MARK: Addresses
+
+  /// Takes one page that ends at or below `last`, by the usual way only; 0 when it has none.
+  @inline(__always)
+  static func takePage(_ domain: UnsafeMutablePointer<DomainState>, last: UInt64) -> UInt64 {
+    var bound = unsafe min(IOVASpace.end(last: last), domain.pointee.pageBound)
+    if bound > IOVATree.end32, unsafe !domain.pointee.isWide.load(ordering: .relaxed) {
+      bound = IOVATree.end32
+    }
+    return unsafe domain.pointee.space.takePages(1, below: bound)
+  }
 
   /// Takes bus addresses for pages that end at or below `last`; 0 when there are none.
   @inline(__always)
@@ -187,17 +201,27 @@ extension DomainState {
     if unsafe count == 1 && domain.pointee.table.clearOne(first) {
       // SAFETY: the caller gives room for three words.
       unsafe numbers[2] = 0
-      if isDeferred {
-        unsafe domain.pointee.queue.push(first, 1, domain)
-      } else if unsafe invalidate(domain, first, 1) {
-        unsafe domain.pointee.space.givePages(first, 1)
-      } else {
-        unsafe numbers[2] = 1
-        unsafe abandon(domain, first, 1)
-      }
+      guard isDeferred else { return unsafe endPage(domain, first, numbers) }
+      unsafe domain.pointee.queue.push(first, 1, domain)
       return .success
     }
     return unsafe unmapMany(domain, first, count, isDeferred: isDeferred, numbers)
+  }
+
+  /// Has the unit forget one page at once: what that costs is the unit's.
+  @inline(never)
+  private static func endPage(
+    _ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64,
+    _ numbers: UnsafeMutablePointer<UInt64>
+  ) -> DMAStatus {
+    if unsafe invalidate(domain, page, 1) {
+      unsafe domain.pointee.space.givePages(page, 1)
+    } else {
+      // SAFETY: the caller gives room for three words.
+      unsafe numbers[2] = 1
+      unsafe abandon(domain, page, 1)
+    }
+    return .success
   }
 
   @inline(never)

@@ -9,12 +9,12 @@ nonisolated(unsafe) let iommuOperations: UnsafePointer<MappingOperations> = {
   unsafe table.initialize(
     to: MappingOperations(
       map: { core, cpuAddress, physicalAddress, byteCount, traits, numbers in
-        unsafe map(
+        unsafe mapTranslated(
           device(core), cpuAddress, physicalAddress, byteCount, MappingTraits(rawValue: traits),
           numbers)
       },
       unmap: { core, address, cpuAddress, byteCount, traits, numbers in
-        unsafe unmap(
+        unsafe unmapTranslated(
           device(core), address, cpuAddress, byteCount, MappingTraits(rawValue: traits), numbers)
       },
       sync: { core, _, cpuAddress, byteCount, traits, _ in
@@ -74,7 +74,41 @@ private func pages(_ address: UInt64, _ byteCount: Int) -> UInt64 {
   (address & 4095 &+ UInt64(truncatingIfNeeded: byteCount) &+ 4095) &>> 12
 }
 
-private func map(
+/// One page in a table that is there: nearly always.
+///
+/// Small on purpose: everything else is called. Not inlined, as `unmapTranslated`: check-hot-paths
+/// reads them by their names.
+@inline(never)
+func mapTranslated(
+  _ core: UnsafeMutablePointer<DMADeviceCore>, _ cpuAddress: UInt, _ physicalAddress: UInt64,
+  _ byteCount: Int, _ traits: MappingTraits, _ numbers: UnsafeMutablePointer<UInt64>
+) -> Int32 {
+  let domain = unsafe domain(core)
+  let offset = physicalAddress & 4095
+  if unsafe offset &+ UInt64(truncatingIfNeeded: byteCount) <= 4096 && domain.pointee.isPlain {
+    let page = unsafe DomainState.takePage(domain, last: core.pointee.streamingLimit)
+    if page != 0 {
+      let entry =
+        physicalAddress & TableEntry.addressMask | TableEntry.permissions(traits.direction)
+      if unsafe domain.pointee.table.setOne(page, entry: entry) {
+        // SAFETY: the caller gives room for three words.
+        unsafe numbers[0] = page &<< 12 | offset
+        return DMAStatus.success.rawValue
+      }
+      unsafe giveBack(domain, page)
+    }
+  }
+  return unsafe mapSlowly(core, cpuAddress, physicalAddress, byteCount, traits, numbers)
+}
+
+@inline(never)
+private func giveBack(_ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64) {
+  unsafe domain.pointee.space.givePages(page, 1)
+}
+
+/// Any number of pages, wherever they come from.
+@inline(never)
+private func mapSlowly(
   _ core: UnsafeMutablePointer<DMADeviceCore>, _ cpuAddress: UInt, _ physicalAddress: UInt64,
   _ byteCount: Int, _ traits: MappingTraits, _ numbers: UnsafeMutablePointer<UInt64>
 ) -> Int32 {
@@ -95,7 +129,8 @@ private func map(
   return DMAStatus.success.rawValue
 }
 
-private func unmap(
+@inline(never)
+func unmapTranslated(
   _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
   _ byteCount: Int, _ traits: MappingTraits, _ numbers: UnsafeMutablePointer<UInt64>
 ) -> Int32 {

@@ -26,6 +26,8 @@ struct TranslationCache: ~Copyable {
   private var nextWay = 0
   /// Whether large pages were ever cached: they are only looked for then.
   private var hasLargePages = false
+  /// Whether anything was cached since all was forgotten: otherwise there is nothing to look for.
+  private var isUsed = false
 
   /// Nil when the host has no memory for it.
   init?() {
@@ -74,6 +76,7 @@ struct TranslationCache: ~Copyable {
   /// Keeps a translation, in place of the oldest of its set.
   mutating func insert(_ address: UInt64, level: Int, value: UInt64, domain: UInt64) {
     if level > 1 { hasLargePages = true }
+    isUsed = true
     let tag = Self.tag(address, level)
     let first = Self.firstIndex(tag, domain)
     let set = first..<first + Self.wayCount
@@ -87,9 +90,11 @@ struct TranslationCache: ~Copyable {
   mutating func invalidateAll() {
     epoch += 1
     hasLargePages = false
+    isUsed = false
   }
 
   mutating func invalidate(domain: UInt64) {
+    guard isUsed else { return }
     for index in 0..<Self.entryCount where unsafe entries[index].domain == domain {
       unsafe entries[index].epoch = 0
     }

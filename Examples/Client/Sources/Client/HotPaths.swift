@@ -12,12 +12,12 @@ func directMapUnmap(_ buffer: consuming StreamingBuffer, _ device: DMADevice) ->
   }
 }
 
-/// `count` mappings, one after the other.
+/// `count` mappings, one after the other, through whatever stands behind the device.
 ///
 /// Returns the sum of the bus addresses, so that nothing can be optimised away; all ones when a
 /// mapping failed.
 @inline(never)
-func directMapUnmapLoop(
+func mapUnmapLoop(
   _ buffer: consuming StreamingBuffer, _ device: DMADevice, count: Int
 ) -> UInt64 {
   var sum: UInt64 = 0
@@ -46,26 +46,6 @@ func poolAllocateFreeLoop(_ pool: DMAPool, count: Int) -> UInt64 {
       sum &+= block.address.rawValue
       block.free()
     } catch { return .max }
-  }
-  return sum
-}
-
-/// The same as `directMapUnmapLoop`, for a device behind an IOMMU: the code is the same, the way
-/// through it is not.
-@inline(never)
-func iommuMapUnmapLoop(
-  _ buffer: consuming StreamingBuffer, _ device: DMADevice, count: Int
-) -> UInt64 {
-  var sum: UInt64 = 0
-  var buffer = buffer
-  for _ in 0..<count {
-    switch buffer.map(Bidirectional.self, for: device) {
-    case .mapped(let mapping):
-      sum &+= mapping.address.rawValue
-      buffer = mapping.unmap()
-    case .failed(_, _):
-      return .max
-    }
   }
   return sum
 }

@@ -42,11 +42,11 @@ struct Bench {
     switch loop {
     case "direct":
       let buffer = try StreamingBuffer(byteCount: 1500, for: device)
-      return directMapUnmapLoop(buffer, device, count: count)
+      return mapUnmapLoop(buffer, device, count: count)
     case "pool": return poolAllocateFreeLoop(pool, count: count)
     case "iommu":
       let buffer = try StreamingBuffer(byteCount: 1500, for: translated)
-      return iommuMapUnmapLoop(buffer, translated, count: count)
+      return mapUnmapLoop(buffer, translated, count: count)
     case "direct-called":
       // The same behind a call that is not inlined: what a driver's own function costs.
       var buffer = try StreamingBuffer(byteCount: 1500, for: device)

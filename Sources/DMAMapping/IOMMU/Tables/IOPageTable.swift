@@ -227,6 +227,16 @@ struct IOPageTable: ~Copyable {
     return true
   }
 
+  /// Maps one page as a mapping of its own, in memory that the IOMMU sees as the CPU does; false
+  /// when there is no table for it yet.
+  @inline(__always)
+  func setOne(_ page: UInt64, entry: UInt64) -> Bool {
+    let leaf = leaf(page)
+    guard leaf != 0 else { return false }
+    dma_volatile_store64(Self.entryAddress(leaf, page), entry | TableEntry.firstMark(pageCount: 1))
+    return true
+  }
+
   /// Clears the entry of a mapping of one page; false when there is no such mapping.
   @inline(__always)
   func clearOne(_ page: UInt64) -> Bool {
