@@ -36,10 +36,14 @@ extension DMADeviceCore {
     var segmentCount = 0
     if status == .success {
       segmentCount = Int(truncatingIfNeeded: numbers.first)
-      precondition(
-        segmentCount >= 1 && segmentCount <= entries.count,
-        "a mapping makes at least one segment and at most one an entry (R89)")
-      outcome = unsafe violation(constraints, entries, segmentCount, &numbers)
+      // A mapping makes at least one segment and at most one an entry (R89): what lies behind the
+      // entries is nobody's.
+      if segmentCount >= 1 && segmentCount <= entries.count {
+        outcome = unsafe violation(constraints, entries, segmentCount, &numbers)
+      } else {
+        numbers = DMAStatusNumbers(numbers.first, UInt64(entries.count))
+        outcome = .tooManySegments
+      }
       if outcome != .success { unsafe unmapThroughTable(core, entries, traits) }
     }
     if outcome != .success {
