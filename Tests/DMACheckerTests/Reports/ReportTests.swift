@@ -111,6 +111,27 @@ import Testing
     #expect(finding.text().contains("refused: nothing is mapped there"))
   }
 
+  @Test func `a fault that an IOMMU's driver tells as an event names both mappings, too`() throws {
+    let trial = try Trial()
+    let p = trial.page(8192)
+    let near = try trial.map(p + 4096, 64, .toDevice)
+    let x = try trial.map(p, 64, .fromDevice, trial.bad())
+    try trial.unmap(x, 64, .fromDevice)
+    for _ in 0..<10 { trial.platform.relax() }
+    var event = DMAEvent(.fault, family: .none, device: trial.a.id)
+    event.dmaAddress = x.rawValue + 8
+    event.byteCount = 4
+    event.direction = .fromDevice
+    event.known = [.dmaAddress, .byteCount, .direction]
+    trial.a.tell(event)
+    let finding = try #require(trial.findings.first)
+    #expect(finding.rule == .deviceUseAfterUnmap)
+    #expect(finding.access?.isWrite == true)
+    #expect(finding.mapping?.address == near.rawValue)
+    #expect(finding.lastFreed?.site?.line == trial.badLine)
+    #expect((finding.lastFreed?.endAge ?? 0) >= 10_000)
+  }
+
   @Test func `the table of rules is what the source has`() throws {
     let path = PackageRoot.path + "/Documentation/checker-rules.md"
     let text = try #require(runProgram(["cat", path]))
