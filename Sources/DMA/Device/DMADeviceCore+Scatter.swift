@@ -110,6 +110,11 @@ extension DMADeviceCore {
       // SAFETY: segments are at most as many as entries.
       let first = unsafe entries[index].dmaAddress
       let byteCount = unsafe entries[index].dmaByteCount
+      // Nothing was written there: the mapping counts more segments than it made.
+      guard byteCount > 0 else {
+        numbers = DMAStatusNumbers(UInt64(segmentCount), UInt64(index))
+        return .tooManySegments
+      }
       let last = first &+ UInt64(byteCount - 1)
       if (first ^ last) & ~constraints.segmentBoundaryMask != 0 {
         numbers = DMAStatusNumbers(first, last, constraints.segmentBoundaryMask &+ 1)
