@@ -32,6 +32,8 @@ let package = Package(
     .library(name: "AsyncDrivers", targets: ["AsyncDrivers"]),
     .library(name: "SimulatedMachine", targets: ["SimulatedMachine"]),
     .library(name: "QEMUMachine", targets: ["QEMUMachine"]),
+    // With Swift's runtime; CLibrary/install makes the one without.
+    .library(name: "PCIDMA", type: .static, targets: ["PCIDMA"]),
     .library(name: "VFIOUserMachine", targets: ["VFIOUserMachine"]),
     .library(name: "VFIOMachine", targets: ["VFIOMachine"]),
     .library(name: "DeviceTree", targets: ["DeviceTree"]),
@@ -67,7 +69,16 @@ let package = Package(
     .target(name: "CQEMUHost"),
     .target(
       name: "QEMUMachine", dependencies: ["CQEMUHost", "DMA", "MachineMemory", "PCI"],
-      swiftSettings: common),
+      swiftSettings: embeddable),
+    // The classic C functions: headers and what is easier said in C, and the rest.
+    .target(name: "CPCIDMA", dependencies: ["DMASupport"]),
+    .target(
+      name: "PCIDMA",
+      dependencies: [
+        "CPCIDMA", "CSimulatedHost", "DMA", "DMAChecker", "DMAMapping", "PCI", "QEMUMachine",
+        "SimulatedMachine",
+      ],
+      swiftSettings: embeddable),
     .target(name: "CVFIO"),
     .target(
       name: "VFIOMachine", dependencies: ["CVFIO", "DMA", "DMAMapping", "DMASupport", "PCI"],

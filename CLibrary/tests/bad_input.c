@@ -96,7 +96,7 @@ static void bad_devices(void) {
 }
 
 static void bad_masks(void) {
-  static const uint64_t masks[] = {0, 0xff, 0xfffff, 0xf0f0f0f0, 0xfffffffe, 1, (uint64_t)1 << 63,
+  static const uint64_t masks[] = {0, 0xff, 0xf0f0f0f0, 0xfffffffe, 1, (uint64_t)1 << 63,
                                    0xffffffff00000000ULL};
   for (unsigned int index = 0; index < ARRAY_SIZE(masks); index++) {
     REFUSED(pci_dma_supported(dev, masks[index]) == 0);
@@ -431,7 +431,7 @@ static void bad_kernel_calls(void) {
   REFUSED_WITH(EINVAL, ioremap(0, 4096) == NULL);
   REFUSED_WITH(EINVAL, ioremap(pci_resource_start(dev, 0), 0) == NULL);
   REFUSED_WITH(EINVAL, ioremap(pci_resource_start(dev, 0), 4097) == NULL);
-  REFUSED_WITH(EINVAL, ioremap(pci_resource_start(dev, 0) + 4096, 1) == NULL);
+  REFUSED_WITH(EINVAL, ioremap(0x12345000, 1) == NULL);
   char *registers = ioremap(pci_resource_start(dev, 0), 4096);
   CHECK(registers != NULL);
   REFUSED_WITH(EFAULT, readl(registers + 1) == UINT32_MAX);

@@ -185,6 +185,8 @@ static void test_lists(struct pci_dev *dev, struct swiftdma_model *model) {
   for (int index = 0; index < COUNT; index++) free_page((unsigned long)pages[index]);
 }
 
+static int is_direct;
+
 /* E8, R10, R11: not by its address, but by the pages underneath. */
 static void test_vmalloc(struct pci_dev *dev, struct swiftdma_model *model) {
   u8 *area = vmalloc(10 * 4096);
@@ -195,7 +197,12 @@ static void test_vmalloc(struct pci_dev *dev, struct swiftdma_model *model) {
   int entries = swiftdma_vmalloc_to_sg(area + 1, 10 * 4096 - 2, list, 10);
   CHECK(entries >= 1 && entries <= 10);
   int count = pci_map_sg(dev, list, entries, PCI_DMA_TODEVICE);
-  CHECK(count >= 1);
+  if (count == 0) {
+    /* Without anything that copies or translates, pages above 4 GiB are out of reach. */
+    CHECK(is_direct && swiftdma_last_error() == -ERANGE);
+    vfree(area);
+    return;
+  }
   size_t total = 1;
   u8 bytes[4096];
   for (int index = 0; index < count; index++) {
@@ -301,6 +308,7 @@ int main(void) {
   for (int index = 0; index < SETUP_COUNT; index++) {
     struct swiftdma_machine *machine = make_machine(&setups[index], 0);
     int before = failures;
+    is_direct = setups[index].mapping == SWIFTDMA_DIRECT;
     start_checker(machine, 0);
     struct pci_dev *dev = add_probe(machine, 0x7e57);
     struct swiftdma_model *model = swiftdma_model_of(dev);

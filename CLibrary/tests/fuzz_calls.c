@@ -148,11 +148,12 @@ static void call_map(void) {
   struct pci_dev *given = some_device(device);
   size_t given_size = some_size(size);
   int given_direction = some_direction(direction);
-  dma_addr_t handle = (byte() & 1) != 0
-                          ? pci_map_single(given, some_address(object), given_size, given_direction)
-                          : dma_map_single(given == w->devices[device] ? &given->dev : NULL,
-                                           some_address(object), given_size,
-                                           (enum dma_data_direction)given_direction);
+  int is_later = (byte() & 1) != 0;
+  if (is_later) given = w->devices[device];
+  void *address = some_address(object);
+  dma_addr_t handle = is_later ? dma_map_single(&given->dev, address, given_size,
+                                                (enum dma_data_direction)given_direction)
+                               : pci_map_single(given, address, given_size, given_direction);
   if (handle == DMA_MAPPING_ERROR) return;
   /* Only what can be right may have worked. */
   if (given_direction < 0 || given_direction > 2 || given_size == 0) broken("an absurd map worked");
@@ -168,8 +169,6 @@ static void call_map(void) {
   slot->size = given_size;
   slot->direction = given_direction;
   if (dma_mapping_error(&w->devices[slot->device]->dev, handle) != 0) broken("a good handle is none");
-  /* The later form went to nowhere unless the device was right. */
-  if (swiftdma_device_live_mappings(w->devices[slot->device]) == 0) slot->used = 0;
 }
 
 static void call_unmap(void) {
@@ -244,6 +243,15 @@ static void call_free(void) {
   dma_addr_t handle = some_handle(slot->handle);
   int is_right = slot->used && given == w->devices[slot->device] && size == slot->size &&
                  address == slot->address && handle == slot->handle;
+  for (int index = 0; index < SLOTS && !is_right; index++) {
+    struct consistent *other = &consistents[index];
+    if (other->used && given == w->devices[other->device] && size == other->size &&
+        address == other->address && handle == other->handle) {
+      before = swiftdma_device_live_consistent(w->devices[other->device]);
+      slot = other;
+      is_right = 1;
+    }
+  }
   pci_free_consistent(given, size, address, handle);
   int after = swiftdma_device_live_consistent(w->devices[slot->device]);
   if (after != before - is_right) broken("a free freed what it should not, or did not");
@@ -328,6 +336,15 @@ static void call_pool_free(void) {
   dma_addr_t handle = some_handle(slot->handle);
   int is_right = slot->used && given == pools[slot->pool].pool && address == slot->address &&
                  handle == slot->handle;
+  /* A slot that is free may name another's block by chance. */
+  for (int index = 0; index < SLOTS && !is_right; index++) {
+    struct block *other = &blocks[index];
+    if (other->used && given == pools[other->pool].pool && address == other->address &&
+        handle == other->handle) {
+      slot = other;
+      is_right = 1;
+    }
+  }
   pci_pool_free(given, address, handle);
   if (is_right) slot->used = 0;
 }

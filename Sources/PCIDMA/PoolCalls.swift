@@ -73,9 +73,8 @@ public func swiftdma_at_pool_alloc(
   _ handle: UnsafeMutablePointer<dma_addr_t>?,
   _ file: UnsafePointer<CChar>?, _ place: UInt64
 ) -> UnsafeMutableRawPointer? {
-  if let slot = unsafe swiftdma_find_pool(pointer), let handle = unsafe handle,
-    flags & Int32(__GFP_WAIT) == 0 || !ExecutionContext.current.isAtomic,
-    place >> 48 == 0, let core = unsafe slot.pointee.core
+  if let core = unsafe swiftdma_pool_core(pointer), let handle = unsafe handle,
+    flags & Int32(__GFP_WAIT) == 0 || !ExecutionContext.current.isAtomic, place >> 48 == 0
   {
     // SAFETY: a live slot's core lives.
     let address = unsafe RawPool(opaque: core).take(handle)
@@ -157,7 +156,7 @@ public func swiftdma_at_pool_free(
   _ handle: dma_addr_t,
   _ file: UnsafePointer<CChar>?, _ place: UInt64
 ) {
-  if let slot = unsafe swiftdma_find_pool(pointer), let core = unsafe slot.pointee.core {
+  if let core = unsafe swiftdma_pool_core(pointer) {
     // SAFETY: a live slot's core lives.
     if unsafe RawPool(opaque: core).put(UInt(bitPattern: address), handle) { return }
   }

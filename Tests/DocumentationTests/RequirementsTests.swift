@@ -36,12 +36,13 @@ import Testing
     return String(text)
   }
 
-  /// All names in backticks behind `func`, and programs of the checker's tests, by target.
+  /// All names in backticks behind `func`, programs of the checker's tests, and tests of the C library.
   private func testNames() throws -> Set<String> {
     let found = try output([
       "sh", "-c",
       "cd \"$1\" && grep -rhoE --include=*.swift 'func `[^`]*`' . | sort -u; "
-        + "grep -rhoE --include=*.swift 'Program\\(\\.[a-zA-Z]+, \"[^\"]*\"' DMACheckerTests",
+        + "grep -rhoE --include=*.swift 'Program\\(\\.[a-zA-Z]+, \"[^\"]*\"' DMACheckerTests"
+        + "; grep -hoE 'TEST\\(\"[^\"]*\"' ../CLibrary/tests/*.c",
       "sh", PackageRoot.path + "/Tests",
     ])
     var names: Set<String> = []
@@ -49,7 +50,8 @@ import Testing
       if line.hasPrefix("func `") {
         names.insert(String(line.dropFirst(6).dropLast()))
       } else if let quote = line.firstIndex(of: "\"") {
-        names.insert("program: " + line[line.index(after: quote)...].dropLast())
+        let isC = line.hasPrefix("TEST(")
+        names.insert((isC ? "" : "program: ") + line[line.index(after: quote)...].dropLast())
       }
     }
     return names

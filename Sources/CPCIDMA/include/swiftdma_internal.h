@@ -84,6 +84,18 @@ SWIFTDMA_LOOK_UP(swiftdma_find_device_slot, struct swiftdma_device_slot, swiftdm
 SWIFTDMA_LOOK_UP(swiftdma_find_machine, struct swiftdma_machine, swiftdma_machine_slots)
 SWIFTDMA_LOOK_UP(swiftdma_find_model, struct swiftdma_model, swiftdma_model_slots)
 
+/* The core of a live pool, whose slot it is in; NULL for anything else. */
+SWIFTDMA_INLINE void *swiftdma_pool_core(const void *pointer) {
+  uintptr_t offset = (uintptr_t)pointer - (uintptr_t)swiftdma_pool_slots;
+  if (__builtin_expect((offset & ~(uintptr_t)(SWIFTDMA_POOL_COUNT * sizeof(struct pci_pool) - 64)) != 0, 0)) {
+    return NULL;
+  }
+  return __atomic_load_n(&((struct pci_pool *)((uintptr_t)swiftdma_pool_slots + offset))->core,
+                         __ATOMIC_ACQUIRE);
+}
+_Static_assert(sizeof(struct pci_pool) == 64 && (SWIFTDMA_POOL_COUNT & (SWIFTDMA_POOL_COUNT - 1)) == 0,
+               "a slot's offset has no other bits");
+
 /* Looks a struct pci_dev up, or the struct device inside of one. */
 SWIFTDMA_INLINE struct swiftdma_device_slot *swiftdma_find_device(const void *pointer,
                                                                  int is_device) {

@@ -31,9 +31,9 @@ struct PoolCore: ~Copyable {
   let hasMagazines: Bool
   let books: UnsafeMutablePointer<PoolBooks>
   /// The geometry for those who free blocks by address.
-  let quick: QuickGeometry
+  @usableFromInline let quick: QuickGeometry
   /// From addresses to blocks without a lock, for blocks that are freed by address.
-  let pageIndex = PoolPageIndex()
+  @usableFromInline let pageIndex = PoolPageIndex()
   /// The device's list of pools, under the lock of its books.
   var next: UnsafeMutablePointer<PoolCore>?
 }
@@ -63,7 +63,7 @@ struct PoolRecord: ~Copyable {
   /// The page's place in `PoolBooks.pages`.
   let page: UInt32
   /// 1 while allocated by address (`allocateRaw`); blocks that are values need no mark.
-  let isRaw: Atomic<UInt32>
+  @usableFromInline let isRaw: Atomic<UInt32>
 }
 
 /// Free blocks that one thread keeps for itself: a stack.

@@ -1,23 +1,28 @@
-internal import Synchronization
+public import Synchronization
 
 /// From a page's bus address to its blocks, read without a lock.
 ///
 /// Pages come under the lock of the pool's books and stay until the pool ends, so a table only ever
 /// grows: readers see the old one or the new one, and old ones are kept until then.
 @safe
+@usableFromInline
 struct PoolPageIndex: ~Copyable {
   @safe
-  private struct Entry: ~Copyable {
+  @usableFromInline
+  struct Entry: ~Copyable {
     /// All ones: vacant.
-    let page: Atomic<UInt64>
-    var records: UnsafeMutablePointer<PoolRecord>?
+    @usableFromInline let page: Atomic<UInt64>
+    @usableFromInline var records: UnsafeMutablePointer<PoolRecord>?
+
+    init(page: UInt64) { self.page = Atomic(page) }
   }
 
   @safe
-  private struct Table: ~Copyable {
-    let mask: Int
+  @usableFromInline
+  struct Table: ~Copyable {
+    @usableFromInline let mask: Int
     var count = 0
-    let entries: UnsafeMutablePointer<Entry>
+    @usableFromInline let entries: UnsafeMutablePointer<Entry>
     let older: UnsafeMutablePointer<Table>?
 
     init(capacity: Int, older: UnsafeMutablePointer<Table>?) {
@@ -25,7 +30,7 @@ struct PoolPageIndex: ~Copyable {
       unsafe self.older = unsafe older
       unsafe entries = .allocate(capacity: capacity)
       for index in 0..<capacity {
-        unsafe (entries + index).initialize(to: Entry(page: Atomic(.max), records: nil))
+        unsafe (entries + index).initialize(to: Entry(page: .max))
       }
     }
 
@@ -47,15 +52,19 @@ struct PoolPageIndex: ~Copyable {
     }
   }
 
-  private let current = Atomic<UInt>(0)
+  @usableFromInline let current = Atomic<UInt>(0)
 
-  private static func table(_ bits: UInt) -> UnsafeMutablePointer<Table>? {
+  init() {}
+
+  @inlinable
+  static func table(_ bits: UInt) -> UnsafeMutablePointer<Table>? {
     unsafe UnsafeMutablePointer<Table>(bitPattern: bits)
   }
 
   deinit { clear() }
 
   /// The blocks of the page at a bus address; nil when there is none.
+  @inlinable
   @inline(__always)
   func find(_ page: UInt64) -> UnsafeMutablePointer<PoolRecord>? {
     // Acquiring: pairs with `insert`.

@@ -1,11 +1,13 @@
-internal import Synchronization
+public import Synchronization
 
 /// The fast paths of blocks by address, as the C interface has them.
 ///
 /// Valid as long as its pool. What these cannot do at once, `allocateRaw` and `freeRaw` do.
 @safe
+@frozen
+@usableFromInline
 package struct RawPool: BitwiseCopyable {
-  private let core: UnsafeMutablePointer<PoolCore>
+  @usableFromInline let core: UnsafeMutablePointer<PoolCore>
 
   init(core: UnsafeMutablePointer<PoolCore>) { unsafe self.core = unsafe core }
 
@@ -13,13 +15,15 @@ package struct RawPool: BitwiseCopyable {
   package var opaque: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(core) }
 
   /// The reverse of `opaque`.
+  @inlinable
   package init(opaque: UnsafeMutableRawPointer) {
     // SAFETY: the caller's promise.
     unsafe core = unsafe opaque.assumingMemoryBound(to: PoolCore.self)
   }
 
   /// A block of the calling thread's own: its CPU address, or 0 when there is more to do.
-  @inline(never)
+  @inlinable
+  @inline(__always)
   package func take(_ address: UnsafeMutablePointer<UInt64>) -> UInt {
     // SAFETY: the core lives as long as its pool; the caller has room for a word.
     guard unsafe !core.pointee.isZeroing, let record = unsafe PoolCore.takeCached(core) else {
@@ -34,7 +38,8 @@ package struct RawPool: BitwiseCopyable {
   ///
   /// Two threads that free one block at the very same moment may both be believed; in any other
   /// order the second is refused.
-  @inline(never)
+  @inlinable
+  @inline(__always)
   package func put(_ cpuAddress: UInt, _ address: UInt64) -> Bool {
     // SAFETY: as above; records stay while the pool does.
     let geometry = unsafe core.pointee.quick
@@ -42,10 +47,12 @@ package struct RawPool: BitwiseCopyable {
     let offset = address &- start
     let index = (offset &* geometry.reciprocal) >> 40
     guard let records = unsafe core.pointee.pageIndex.find(start),
-      index &* geometry.blockByteCount == offset, index < geometry.blocksPerPage
+      index < geometry.blocksPerPage
     else { return false }
+    // An address inside of a block leads to the block, whose own address it is not.
     let record = unsafe records + Int(truncatingIfNeeded: index)
-    guard unsafe record.pointee.cpuAddress == cpuAddress,
+    guard unsafe record.pointee.address == address,
+      unsafe record.pointee.cpuAddress == cpuAddress,
       unsafe record.pointee.isRaw.load(ordering: .relaxed) != 0
     else { return false }
     unsafe record.pointee.isRaw.store(0, ordering: .relaxed)
@@ -56,21 +63,21 @@ package struct RawPool: BitwiseCopyable {
 }
 
 /// What finds a block without a division.
+@frozen
+@usableFromInline
 struct QuickGeometry: BitwiseCopyable {
   /// Clears a bus address's bits inside of a page.
-  let pageMask: UInt64
-  /// 2^40 / `blockByteCount`, rounded up; 0 where blocks do not follow each other without gaps, or
+  @usableFromInline let pageMask: UInt64
+  /// 2^40 / the bytes from one block to the next, rounded up; 0 where blocks do not follow each other without gaps, or
   /// are too long for it.
-  let reciprocal: UInt64
-  let blockByteCount: UInt64
+  @usableFromInline let reciprocal: UInt64
   /// 0 where there is no reciprocal.
-  let blocksPerPage: UInt64
+  @usableFromInline let blocksPerPage: UInt64
 
   init(_ geometry: PoolGeometry) {
     let allocated = DMADeviceCore.allocationSize(for: geometry.pageByteCount) ?? 4096
     pageMask = ~UInt64(allocated - 1)
     let block = UInt64(geometry.blockByteCount)
-    blockByteCount = block
     // Offsets are below 2^16, so that the rounding (less than 2^16 * 2^16 / 2^40) never carries.
     let isEven =
       geometry.blocksPerWindow * geometry.blockByteCount == geometry.windowByteCount
