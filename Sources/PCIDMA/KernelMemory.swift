@@ -1,4 +1,4 @@
-public import CPCIDMA
+internal import CPCIDMA
 internal import DMA
 internal import SimulatedMachine
 
