@@ -42,21 +42,6 @@ extension DMADevice {
     return segmentCount
   }
 
-  /// Unmaps a list that nobody was given.
-  private func giveBack(
-    _ entries: UnsafeMutableBufferPointer<ScatterEntry>, _ traits: MappingTraits
-  ) {
-    let mapped = ClassicRecord(
-      address: 0, byteCount: 0, cpuAddress: UInt(bitPattern: entries.baseAddress),
-      traits: traits.rawValue, entryCount: UInt32(clamping: entries.count))
-    unsafe callTable(mapped, traits) { unsafe $0.pointee.unmapScatter }
-    for index in 0..<entries.count {
-      // SAFETY: the index is within the caller's entries.
-      unsafe entries[index].dmaAddress = .max
-      unsafe entries[index].dmaByteCount = 0
-    }
-  }
-
   /// Ends the mapping of a list; `count` is what it was mapped with, not the segments (R93).
   ///
   /// - Throws: `DMAError.notMapped`, `.wrongDevice`, `.wrongFunction`, `.wrongEntryCount`,
