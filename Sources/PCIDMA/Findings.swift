@@ -48,7 +48,7 @@ final class CheckerBox: @unchecked Sendable {
         case .busMasterOff: .notBusMaster
         case .noMemory: .noMemory
         case .translationFault, .staleTranslation: .notMapped
-        case .clamped, .outOfDeviceRange: .other
+        case .clamped, .outOfDeviceRange, .injectedFault: .other
         }
       checker.reportFault(
         dma, address: DMAAddress(rawValue: incident.address), byteCount: incident.byteCount,
