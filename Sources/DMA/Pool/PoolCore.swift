@@ -95,6 +95,8 @@ struct PoolMagazine: ~Copyable {
     // Whole pairs of cache lines: processors fetch them in pairs.
     let byteCount = (16 + capacity * MemoryLayout<UInt>.stride + 127) & ~127
     let memory = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 128)
+    // Entries that were never used are zero: `RawPool` looks above the top.
+    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
     // SAFETY: freshly allocated; a pointer is a word.
     unsafe (memory + 16).bindMemory(
       to: UnsafeMutablePointer<PoolRecord>.self, capacity: capacity)

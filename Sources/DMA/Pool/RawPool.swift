@@ -1,3 +1,4 @@
+public import DMASupport
 public import Synchronization
 
 /// The fast paths of blocks by address, as the C interface has them.
@@ -41,6 +42,7 @@ package struct RawPool: BitwiseCopyable {
   @inlinable
   @inline(__always)
   package func put(_ cpuAddress: UInt, _ address: UInt64) -> Bool {
+    if putLastTaken(cpuAddress, address) { return true }
     // SAFETY: as above; records stay while the pool does.
     let geometry = unsafe core.pointee.quick
     let start = address & geometry.pageMask
@@ -59,6 +61,38 @@ package struct RawPool: BitwiseCopyable {
     if unsafe PoolCore.putCached(core, record) { return true }
     unsafe record.pointee.isRaw.store(1, ordering: .relaxed)
     return false
+  }
+}
+
+extension RawPool {
+  /// Gives back the block that the calling thread took last, which still stands above the top of its
+  /// magazine: it is compared, not looked up.
+  @inlinable
+  @inline(__always)
+  func putLastTaken(_ cpuAddress: UInt, _ address: UInt64) -> Bool {
+    // SAFETY: as for `putCached`; entries above the top are records of this pool, or zero.
+    guard unsafe core.pointee.device.pointee.flags & DMADeviceCore.Flags.observed == 0,
+      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot_claimed())]
+    else { return false }
+    unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
+    dma_fence_light_free()
+    var isDone = false
+    // Acquiring: as in `putCached`.
+    if unsafe core.pointee.mode.load(ordering: .acquiring) == 0 {
+      let count = unsafe magazine.pointee.count
+      if unsafe count < core.pointee.magazineCapacity,
+        let record = unsafe UnsafeMutablePointer<PoolRecord>(
+          bitPattern: UInt(bitPattern: PoolMagazine.blocks(magazine)[count])),
+        unsafe record.pointee.address == address, unsafe record.pointee.cpuAddress == cpuAddress,
+        unsafe record.pointee.isRaw.load(ordering: .relaxed) != 0
+      {
+        unsafe record.pointee.isRaw.store(0, ordering: .relaxed)
+        unsafe magazine.pointee.count = count &+ 1
+        isDone = true
+      }
+    }
+    unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
+    return isDone
   }
 }
 
