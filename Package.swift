@@ -115,6 +115,7 @@ let package = Package(
         "QEMUMachine",
         "SimulatedMachine",
         "VFIOMachine",
+        "VFIOUserMachine",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CLI"])),
@@ -132,7 +133,8 @@ let package = Package(
     // Programs as data: legal ones drawn at random, and changed into wrong ones.
     .target(
       name: "DMAPrograms",
-      dependencies: ["DMA", "DMAChecker", "DMAMapping", "Drivers", "GuardPages", "PCI", "SimulatedMachine",
+      dependencies: [
+        "DMA", "DMAChecker", "DMAMapping", "Drivers", "GuardPages", "PCI", "SimulatedMachine",
       ],
       path: "Tests/DMAPrograms", swiftSettings: common),
     // The long runs of what the tests run short.
@@ -161,7 +163,8 @@ let package = Package(
     .testTarget(
       name: "DMACheckerTests",
       dependencies: [
-        "DMA", "DMAChecker", "DMAMapping", "DMAPrograms", "GuardPages", "PCI", "SimulatedMachine", "TestSupport",
+        "DMA", "DMAChecker", "DMAMapping", "DMAPrograms", "GuardPages", "PCI", "SimulatedMachine",
+        "TestSupport",
       ],
       swiftSettings: common),
     .testTarget(
@@ -185,6 +188,7 @@ let package = Package(
       name: "VFIOUserMachineTests",
       dependencies: [
         "CVFIOUserHost", "DMA", "DMAMapping", "Drivers", "PCI", "TestSupport", "VFIOUserMachine",
+        "dmatool",
       ],
       swiftSettings: common),
     .testTarget(

@@ -21,6 +21,7 @@
         RecordCommand.self,
         ReplayCommand.self,
         ReportCommand.self,
+        USBCommand.self,
       ]
     )
   }

@@ -5,6 +5,7 @@
   internal import QEMUMachine
   internal import SimulatedMachine
   internal import VFIOMachine
+  internal import VFIOUserMachine
 
   /// A device that a verb drives, as each kind of machine has it.
   struct DevicePlan {
@@ -20,6 +21,8 @@
     var simulated: (DMAMask) throws -> SimulatedDevice
     /// QEMU's; nil where QEMU has none.
     var qemu: ((DMAMask) throws -> QEMUMachine.Device)?
+    /// More of QEMU's arguments: what the device is plugged into, or what into it.
+    var qemuArguments: [String] = []
   }
 
   /// A machine with one device on it, behind a mapping: what `MachineOptions` ask for.
@@ -42,6 +45,7 @@
       case simulated(SimulatedMachine)
       case qemu(QEMUMachine)
       case vfio(VFIOMachine)
+      case vfioUser(VFIOUserMachine)
     }
 
     var platform: Platform { device.dma.platform }
@@ -70,7 +74,7 @@
         iommu = machine.iommuRegisters
       case .qemu:
         guard let qemu = plan.qemu else { throw Failure.badInput("QEMU has no \(plan.name)") }
-        let machine = try Self.startQEMU(options, try qemu(mask))
+        let machine = try Self.startQEMU(options, try qemu(mask), plan.qemuArguments)
         self.machine = .qemu(machine)
         host = machine.pci
         interruptPage = machine.interruptPage
@@ -88,8 +92,13 @@
         self.options = options
         checking = Checking(options.checkOption, device.dma, on: nil)
         return
+      case .vfioUser(let path):
+        let machine = try Self.connect(options, path)
+        self.machine = .vfioUser(machine)
+        host = machine.pci
+        iommu = nil
       }
-      guard let address = host.find(vendorID: plan.vendorID, deviceID: plan.deviceID) else {
+      guard let address = Self.find(plan, host, options.machine) else {
         throw Failure.failed("the machine has no \(plan.name)")
       }
       do throws(DMAError) {
@@ -126,6 +135,29 @@
       }
     }
 
+    /// Where the device is; the only one behind a socket, whoever made it: its driver knows it.
+    private static func find(
+      _ plan: DevicePlan, _ host: PCIHost, _ machine: MachineKind
+    ) -> PCIAddress? {
+      if case .vfioUser = machine { return VFIOUserMachine.deviceAddress }
+      return host.find(vendorID: plan.vendorID, deviceID: plan.deviceID)
+    }
+
+    private static func connect(
+      _ options: MachineOptions, _ path: String
+    ) throws -> VFIOUserMachine {
+      var configuration = VFIOUserMachine.Configuration(path: path)
+      configuration.memoryByteCount = options.memory.byteCount
+      do throws(VFIOUserError) {
+        return try VFIOUserMachine(configuration)
+      } catch {
+        switch error {
+        case .cannotConnect, .invalidConfiguration: throw Failure.badInput(error.description)
+        default: throw Failure.failed("vfio-user: \(error.description)")
+        }
+      }
+    }
+
     private static func openVFIO(
       _ options: MachineOptions, _ address: PCIAddress, _ mask: DMAMask
     ) throws -> VFIOMachine {
@@ -144,9 +176,10 @@
     }
 
     private static func startQEMU(
-      _ options: MachineOptions, _ device: QEMUMachine.Device
+      _ options: MachineOptions, _ device: QEMUMachine.Device, _ arguments: [String]
     ) throws -> QEMUMachine {
       var configuration = QEMUMachine.Configuration(devices: [device])
+      configuration.arguments = arguments
       configuration.memoryByteCount = options.memory.byteCount
       configuration.hasIOMMU = options.mapping == .iommu
       do throws(QEMUError) {

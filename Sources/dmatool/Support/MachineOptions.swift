@@ -19,7 +19,7 @@
 
     @Option(
       name: .customLong("memory"),
-      help: "How much memory the machine has; 6G, over VFIO 64M, when left out.")
+      help: "How much memory the machine has; 6G, over VFIO 64M, vfio-user 256M, when left out.")
     var chosenMemory: ByteSize?
 
     @Option(help: "How many address bits the device drives; as many as it has when left out.")
@@ -49,8 +49,11 @@
     /// How much memory the machine has.
     var memory: ByteSize {
       if let chosenMemory { return chosenMemory }
-      if case .vfio = machine { return ByteSize(64 << 20) }
-      return ByteSize(6 << 30)
+      switch machine {
+      case .vfio: return ByteSize(64 << 20)
+      case .vfioUser: return ByteSize(256 << 20)
+      case .simulated, .qemu: return ByteSize(6 << 30)
+      }
     }
 
     func validate() throws {
@@ -60,6 +63,10 @@
           isReal
             ? "--mapping \(mapping.rawValue): a device of this host takes percall or arena"
             : "--mapping \(mapping.rawValue): only --machine vfio:ADDRESS takes it")
+      }
+      if case .vfioUser = machine, mapping == .iommu {
+        throw ValidationError(
+          "--mapping iommu: a device behind vfio-user has no IOMMU; take direct or bounce")
       }
       if let mask, !(1...64).contains(mask) {
         throw ValidationError("--mask takes 1 to 64 bits, not \(mask)")
@@ -75,16 +82,23 @@
     case qemu
     /// A device of this host, through Linux's VFIO.
     case vfio(PCIAddress)
+    /// A device that another program serves at this UNIX socket.
+    case vfioUser(path: String)
 
     /// What `--machine` takes.
     static var usage: String {
-      "simulated, qemu for QEMU's own device models, or vfio:0000:00:02.0 for one of this host"
+      "simulated, qemu for QEMU's own device models, vfio:0000:00:02.0 for one of this host, or "
+        + "vfio-user:PATH for one that another program serves at a UNIX socket"
     }
 
     init?(argument: String) {
       switch argument {
       case "simulated": self = .simulated
       case "qemu": self = .qemu
+      case _ where argument.hasPrefix("vfio-user:"):
+        let path = String(argument.dropFirst("vfio-user:".count))
+        guard !path.isEmpty else { return nil }
+        self = .vfioUser(path: path)
       default:
         guard argument.hasPrefix("vfio:"), let address = PCIAddress(String(argument.dropFirst(5)))
         else { return nil }
@@ -98,11 +112,14 @@
       case .simulated: "simulated"
       case .qemu: "qemu"
       case .vfio(let address): "vfio:\(address)"
+      case .vfioUser(let path): "vfio-user:\(path)"
       }
     }
 
     var defaultValueDescription: String { description }
-    static var allValueStrings: [String] { ["simulated", "qemu", "vfio:ADDRESS"] }
+    static var allValueStrings: [String] {
+      ["simulated", "qemu", "vfio:ADDRESS", "vfio-user:PATH"]
+    }
   }
 
   /// What stands between a device and memory.

@@ -4,6 +4,7 @@
   /// `dmatool net`: network cards.
   struct NetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "net", abstract: "Drives network cards.", subcommands: [NetDemoCommand.self])
+      commandName: "net", abstract: "Drives network cards.",
+      subcommands: [NetDemoCommand.self, NetPingCommand.self])
   }
 #endif
