@@ -156,6 +156,12 @@ enum Agreement {
     guard parts.count >= 3, let first = UInt64(parts[0].dropFirst(2), radix: 16),
       let end = UInt64(parts[2].dropFirst(2), radix: 16)
     else { return nil }
+    // An IOMMU with pages of any size takes a whole one away where VFIO asks for its first 4 KiB.
+    if let gone = line.range(of: "unmapped_size="),
+      let byteCount = UInt64(gone.prefix { $0.isNumber })
+    {
+      return first >> 12..<(first + byteCount) >> 12
+    }
     return first >> 12..<end >> 12
   }
 }

@@ -14,6 +14,8 @@ struct MappingState: ~Copyable {
   let lastAddress: UInt64
   let forkCount: UInt32
   let isClosed = Atomic<Bool>(false)
+  /// Coherent memory for atomic context; nil where there is none.
+  var reserve: CoherentReserve? = nil
   /// Bytes that are mapped now, and how many mappings of the kernel's that is.
   let mappedByteCount = Atomic<Int>(0)
   let entryCount = Atomic<Int>(0)

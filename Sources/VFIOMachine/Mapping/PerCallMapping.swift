@@ -11,30 +11,31 @@ internal import DMAMapping
 final class PerCallMapping {
   let state: UnsafeMutablePointer<MappingState>
   private let platform: UnsafeMutablePointer<PlatformCore>
-  let reserve: CoherentReserve?
 
   /// - Parameter reserveByteCount: 4096 times a power of two, or 0 for none.
   init(
     _ platform: UnsafeMutablePointer<PlatformCore>, _ state: UnsafeMutablePointer<MappingState>,
     reserveByteCount: Int
   ) throws(VFIOError) {
-    reserve =
-      reserveByteCount == 0
-      ? nil : try unsafe CoherentReserve(platform, state, byteCount: reserveByteCount)
+    if reserveByteCount != 0 {
+      unsafe state.pointee.reserve = try CoherentReserve(
+        platform, state, byteCount: reserveByteCount)
+    }
     unsafe self.platform = platform
     unsafe self.state = state
     unsafe PlatformCore.hold(platform)
   }
 
   deinit {
-    unsafe reserve?.end(platform, state)
+    unsafe state.pointee.reserve?.end(platform, state)
+    unsafe state.pointee.reserve = nil
     unsafe PlatformCore.drop(platform)
   }
 
   var mapping: DMAMapping {
     unsafe DMAMapping(
       name: "vfio", operations: perCallOperations,
-      context: Unmanaged.passUnretained(self).toOpaque(), owner: self)
+      context: UnsafeMutableRawPointer(state), owner: self)
   }
 }
 
@@ -71,12 +72,12 @@ nonisolated(unsafe) private let perCallOperations: UnsafePointer<MappingOperatio
       narrowestMask: { _ in 0x1fff },
       // All memory can be reached through any window; 32 bits is what every bus carries.
       requiredMask: { core in
-        unsafe min(0xffff_ffff, perCall(device(core)).state.pointee.lastAddress)
+        unsafe min(0xffff_ffff, mappingState(device(core)).pointee.lastAddress)
       },
       maxMappingSize: { core in
         let core = unsafe device(core)
         return unsafe Int(
-          clamping: min(core.pointee.streamingLimit, perCall(core).state.pointee.lastAddress))
+          clamping: min(core.pointee.streamingLimit, mappingState(core).pointee.lastAddress))
       },
       detach: { _ in }))
   return unsafe UnsafePointer(table)
@@ -87,12 +88,15 @@ private func device(_ core: UnsafeMutableRawPointer) -> UnsafeMutablePointer<DMA
   unsafe core.assumingMemoryBound(to: DMADeviceCore.self)
 }
 
-func perCall(_ core: UnsafeMutablePointer<DMADeviceCore>) -> PerCallMapping {
+/// What a device's calls work on: plain memory, so that none of them counts references.
+func mappingState(
+  _ core: UnsafeMutablePointer<DMADeviceCore>
+) -> UnsafeMutablePointer<MappingState> {
   guard let context = unsafe core.pointee.mappingContext else {
     preconditionFailure("a device of a VFIO machine has its mapping")
   }
   // SAFETY: the mapping gave the context, and the core holds the mapping.
-  return unsafe Unmanaged<PerCallMapping>.fromOpaque(context).takeUnretainedValue()
+  return unsafe context.assumingMemoryBound(to: MappingState.self)
 }
 
 /// Whole pages that hold these bytes.
@@ -113,7 +117,7 @@ private func map(
   _ core: UnsafeMutablePointer<DMADeviceCore>, _ cpuAddress: UInt, _ byteCount: Int,
   _ traits: MappingTraits, _ numbers: UnsafeMutablePointer<UInt64>
 ) -> Int32 {
-  let state = unsafe perCall(core).state
+  let state = unsafe mappingState(core)
   if let refusal = unsafe MappingState.refusal(state, numbers) { return refusal.rawValue }
   let size = wholePages(UInt64(cpuAddress), byteCount)
   let limit = unsafe core.pointee.streamingLimit
@@ -138,7 +142,7 @@ private func unmap(
   _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ byteCount: Int,
   _ numbers: UnsafeMutablePointer<UInt64>
 ) -> Int32 {
-  let state = unsafe perCall(core).state
+  let state = unsafe mappingState(core)
   let size = wholePages(address, byteCount)
   let first = address & ~4095
   guard unsafe MappingState.unmap(state, first, size, mapped: size, entries: 1) else {
@@ -156,13 +160,12 @@ private func allocate(
   _ core: UnsafeMutablePointer<DMADeviceCore>, _ byteCount: Int,
   _ numbers: UnsafeMutablePointer<UInt64>
 ) -> Int32 {
-  let mapping = unsafe perCall(core)
-  let state = unsafe mapping.state
+  let state = unsafe mappingState(core)
   let limit = unsafe core.pointee.coherentLimit
   if let refusal = unsafe MappingState.refusal(state, numbers) { return refusal.rawValue }
   // The kernel's call may wait: not with a lock held or in an interrupt.
   if ExecutionContext.current.isAtomic {
-    guard let reserve = mapping.reserve else {
+    guard let reserve = unsafe state.pointee.reserve else {
       // SAFETY: the caller gives room for three words.
       unsafe numbers[0] = UInt64(byteCount)
       unsafe numbers[1] = limit
@@ -204,11 +207,10 @@ private func free(
   _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
   _ physicalAddress: UInt64, _ byteCount: Int
 ) {
-  let mapping = unsafe perCall(core)
-  if let reserve = mapping.reserve, reserve.owns(address) {
+  let state = unsafe mappingState(core)
+  if let reserve = unsafe state.pointee.reserve, reserve.owns(address) {
     return reserve.free(address, byteCount)
   }
-  let state = unsafe mapping.state
   let isGone = unsafe MappingState.unmap(
     state, address, UInt64(byteCount), mapped: UInt64(byteCount), entries: 1)
   precondition(isGone, "coherent memory is freed as it was allocated")

@@ -8,7 +8,7 @@ enum PerCallScatter {
     _ core: UnsafeMutablePointer<DMADeviceCore>, _ entries: UnsafeMutablePointer<ScatterEntry>,
     _ count: Int, _ traits: MappingTraits, _ numbers: UnsafeMutablePointer<UInt64>
   ) -> Int32 {
-    let state = unsafe perCall(core).state
+    let state = unsafe mappingState(core)
     if let refusal = unsafe MappingState.refusal(state, numbers) { return refusal.rawValue }
     let list = unsafe UnsafeMutableBufferPointer(start: entries, count: count)
     let merging = unsafe ScatterMerging(granule: 4096, constraints: core.pointee.constraints)
@@ -109,7 +109,7 @@ enum PerCallScatter {
     _ core: UnsafeMutablePointer<DMADeviceCore>, _ entries: UnsafeMutablePointer<ScatterEntry>,
     _ count: Int, _ numbers: UnsafeMutablePointer<UInt64>
   ) -> Int32 {
-    let state = unsafe perCall(core).state
+    let state = unsafe mappingState(core)
     // The list is laid out again, which says how many bytes and runs were mapped.
     let first = unsafe entries[0].dmaAddress
     guard unsafe entries[0].dmaByteCount > 0 else {
