@@ -10,11 +10,26 @@ bind_vfio "$NVME"
 dmesg -c > /dev/null
 echo "seed: $SEED"
 
-# A few tenths of a second, from the start of the program to work in full swing.
 run() {
   dmatool nvme bench --machine "vfio:$NVME" --mapping "$1" --count 100000000 --memory 16M \
     > /tmp/out 2>&1 &
 }
+# look TIMES: looks at the pinned pages so often, or until some are; the time of a life is counted in
+# looks, since the clock of an emulated guest may jump.
+look() {
+  looks=0
+  while [ $looks -lt "$1" ] && { [ -n "${2:-}" ] || [ "$(pinned)" = 0 ]; }; do
+    [ -z "${2:-}" ] || pinned > /dev/null
+    looks=$((looks + 1))
+  done
+}
+run percall
+look 2000
+kill -9 $!
+wait $! 2>/dev/null
+# From the start of the program to work in full swing.
+life=$((looks * 3 + 3))
+echo "info: memory is pinned after $looks looks; kills within $life"
 wrong=0
 busy=0
 i=0
@@ -23,7 +38,7 @@ while [ $i -lt "$KILLS" ]; do
   run $mode
   program=$!
   SEED=$(((SEED * 1103515245 + 12345) % 2147483648))
-  usleep $((SEED / 2048 % 400000))
+  look $((SEED / 2048 % life)) random
   [ "$(pinned)" = 0 ] || busy=$((busy + 1))
   kill -9 $program
   wait $program 2>/dev/null
