@@ -15,7 +15,7 @@ for user in root user; do
   su "$user" -c "dmatool doctor $EDU" > /tmp/doctor 2>&1
   check "doctor as $user ends with 0" test $? = 0
   contains "doctor as $user: the IOMMU" /tmp/doctor "blocked  IOMMU"
-  contains "doctor as $user: what helps" /tmp/doctor "fix:  boot with intel_iommu=on"
+  contains "doctor as $user: what helps" /tmp/doctor "fix:  turn VT-d or AMD-Vi on"
   contains "doctor as $user: the device" /tmp/doctor "blocked  $EDU driver"
   su "$user" -c "dmatool doctor --strict" > /dev/null 2>&1
   check "doctor --strict as $user ends with 1" test $? = 1
