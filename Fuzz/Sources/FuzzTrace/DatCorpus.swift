@@ -10,10 +10,10 @@ enum DatCorpus {
     file.bytes("flyrecord\0")
     let pages = [page(0), page(1)]
     let table = file.count + 32
-    let start = (table + 4095) / 4096 * 4096
+    let start = (table + DatWriter.pageSize - 1) / DatWriter.pageSize * DatWriter.pageSize
     for index in pages.indices {
-      file.number(UInt64(start + 4096 * index), 8)
-      file.number(4096, 8)
+      file.number(UInt64(start + DatWriter.pageSize * index), 8)
+      file.number(UInt64(DatWriter.pageSize), 8)
     }
     file.pad(to: start)
     for page in pages { file.bytes(page) }
@@ -37,18 +37,18 @@ enum DatCorpus {
     }
     // The buffer's section: for each CPU where its pages lie.
     let pages = [page(0), page(1)]
-    let pagesStart = (file.count + 4096) / 4096 * 4096 + 4096
+    let pagesStart = (file.count / DatWriter.pageSize + 3) * DatWriter.pageSize
     let buffer = file.count
     file.section(3, [UInt8](repeating: 0, count: 8))
     var option = DatWriter()
     option.number(UInt64(buffer), 8)
     option.bytes("\0local\0")
-    option.number(4096, 4)
+    option.number(UInt64(DatWriter.pageSize), 4)
     option.number(UInt64(pages.count), 4)
     for index in pages.indices {
       option.number(UInt64(index), 4)
-      option.number(UInt64(pagesStart + 4096 * index), 8)
-      option.number(4096, 8)
+      option.number(UInt64(pagesStart + DatWriter.pageSize * index), 8)
+      option.number(UInt64(DatWriter.pageSize), 8)
     }
     var options = DatWriter()
     for (number, offset) in places {
@@ -84,7 +84,7 @@ enum DatCorpus {
     page.number(UInt64(events.count) | (cpu == 1 ? 1 << 31 | 1 << 30 : 0), 8)
     page.bytes(events.all)
     page.number(17, 8)  // how many were lost, where the flags say so
-    page.pad(to: 4096)
+    page.pad(to: DatWriter.pageSize)
     return page.all
   }
 }

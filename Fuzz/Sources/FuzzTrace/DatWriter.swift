@@ -2,6 +2,8 @@
 struct DatWriter {
   private(set) var all: [UInt8] = []
   var count: Int { all.count }
+  /// Small, so that a run is short.
+  static let pageSize = 512
 
   mutating func number(_ value: UInt64, _ size: Int) {
     for index in 0..<size { all.append(UInt8(truncatingIfNeeded: value >> UInt64(8 * index))) }
@@ -21,31 +23,33 @@ struct DatWriter {
     bytes("tracing\(version)\0")
     number(0, 1)  // little endian
     number(8, 1)  // size of long
-    number(4096, 4)
+    number(UInt64(Self.pageSize), 4)
   }
 
   /// What version 6 has in one fixed order, and version 7 in sections.
-  static let parts: [(UInt64, (inout DatWriter) -> Void)] = [
-    (
-      16,
-      {
-        $0.bytes("header_page\0")
-        $0.sized("\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n")
-        $0.bytes("header_event\0")
-        $0.sized("# compressed entry header\n")
-      }
-    ), (17, { $0.number(0, 4) }),
-    (
-      18,
-      {
-        $0.number(1, 4)
-        $0.bytes("dma\0")
-        $0.number(4, 4)
-        for format in formats { $0.sized(format) }
-      }
-    ),
-    (21, { $0.sized("156 insmod\n180 ping\n") }),
-  ]
+  static var parts: [(UInt64, (inout DatWriter) -> Void)] {
+    [
+      (
+        16,
+        {
+          $0.bytes("header_page\0")
+          $0.sized("\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n")
+          $0.bytes("header_event\0")
+          $0.sized("# compressed entry header\n")
+        }
+      ), (17, { $0.number(0, 4) }),
+      (
+        18,
+        {
+          $0.number(1, 4)
+          $0.bytes("dma\0")
+          $0.number(4, 4)
+          for format in formats { $0.sized(format) }
+        }
+      ),
+      (21, { $0.sized("156 insmod\n180 ping\n") }),
+    ]
+  }
 
   mutating func describe() {
     for (option, write) in Self.parts where option != 21 { write(&self) }

@@ -20,8 +20,7 @@ struct FuzzTrace {
     if corpus.isEmpty { corpus = reader.corpus }
     let given = getenv("SWIFT_DMA_SEED").flatMap { UInt64(String(cString: $0)) }
     let seed = given ?? UInt64(time(nil))
-    setvbuf(stdout, nil, _IOLBF, 0)
-    print("\(reader.rawValue): SWIFT_DMA_SEED=\(seed)")
+    say("\(reader.rawValue): SWIFT_DMA_SEED=\(seed)")
     var random = Generator(state: seed)
     var refused = 0
     var longest = 0.0
@@ -33,10 +32,10 @@ struct FuzzTrace {
       let start = seconds()
       if !reader.run(bytes, isFull: run & 63 == 0) { refused += 1 }
       longest = max(longest, seconds() - start)
-      if run % 200_000 == 199_999 { print("  \(run + 1) runs") }
+      if run % 200_000 == 199_999 { say("  \(run + 1) runs") }
     }
     let rate = Int(Double(runs) / max(seconds() - begun, 0.001))
-    print(
+    say(
       "count: \(reader.rawValue): \(runs) runs, \(refused) refused, no crash; "
         + "\(rate) runs/s, the longest \(Int(longest * 1000)) ms")
   }
@@ -78,6 +77,12 @@ struct FuzzTrace {
       bytes += buffer[..<count]
     }
     return bytes
+  }
+
+  /// Writes a line at once, so that it is there when a crash follows.
+  static func say(_ text: String) {
+    let line = text + "\n"
+    _ = line.withCString { write(1, $0, strlen($0)) }
   }
 
   static func fail(_ text: String) -> Never {
