@@ -48,29 +48,34 @@ public enum RecordScript {
   }
 
   private static let body = #"""
-    fail() { echo "dmatool record: $*" >&2; exit 2; }
+    fail() { STATUS=2; echo "dmatool record: $*" >&2; exit 2; }
 
-    [ "$(id -u)" = 0 ] || fail "not root: tracing needs root (try sudo)"
-    T=/sys/kernel/tracing
-    [ -d "$T/events" ] || mount -t tracefs nodev "$T" 2>/dev/null
-    [ -d "$T/events" ] || T=/sys/kernel/debug/tracing
+    # Another tree than the machine's own is for tests.
+    SYS=${DMATOOL_SYS:-/sys}
+    [ "$SYS" != /sys ] || [ "$(id -u)" = 0 ] || fail "not root: tracing needs root (try sudo)"
+    T=$SYS/kernel/tracing
+    MOUNTED=
+    if [ ! -d "$T/events" ] && [ -d "$SYS/kernel/debug/tracing/events" ]; then
+      T=$SYS/kernel/debug/tracing
+    fi
+    if [ ! -d "$T/events" ] && mount -t tracefs nodev "$T" 2>/dev/null; then MOUNTED=$T; fi
     if [ ! -d "$T/events" ]; then
-      if grep -q '\[\(integrity\|confidentiality\)\]' /sys/kernel/security/lockdown 2>/dev/null; then
-        fail "no tracefs: the kernel is locked down ($(cat /sys/kernel/security/lockdown))"
+      if grep -q '\[\(integrity\|confidentiality\)\]' "$SYS/kernel/security/lockdown" 2>/dev/null; then
+        fail "no tracefs: the kernel is locked down ($(cat $SYS/kernel/security/lockdown))"
       fi
       fail "no tracefs: the kernel was built without tracing, or a container hides it"
     fi
     [ -d "$T/events/dma" ] ||
       fail "the kernel $(uname -r) has no dma events: it is older than 6.12"
-    if [ -n "$DEVICE" ] && [ -z "$DRIVER" ] && [ -e "/sys/bus/pci/devices/$DEVICE/driver" ]; then
-      DRIVER=$(basename "$(readlink "/sys/bus/pci/devices/$DEVICE/driver")")
+    if [ -n "$DEVICE" ] && [ -z "$DRIVER" ] && [ -e "$SYS/bus/pci/devices/$DEVICE/driver" ]; then
+      DRIVER=$(basename "$(readlink "$SYS/bus/pci/devices/$DEVICE/driver")")
     fi
     if [ -n "$DEVICE" ]; then
       DEVICES=$DEVICE
-      [ -d "/sys/bus/pci/devices/$DEVICE" ] || fail "there is no PCI device $DEVICE"
+      [ -d "$SYS/bus/pci/devices/$DEVICE" ] || fail "there is no PCI device $DEVICE"
     elif [ -n "$DRIVER" ]; then
-      [ -d "/sys/bus/pci/drivers/$DRIVER" ] || fail "there is no PCI driver $DRIVER (loaded?)"
-      DEVICES=$(cd "/sys/bus/pci/drivers/$DRIVER" && ls -d [0-9a-f]*:*:*.* 2>/dev/null)
+      [ -d "$SYS/bus/pci/drivers/$DRIVER" ] || fail "there is no PCI driver $DRIVER (loaded?)"
+      DEVICES=$(cd "$SYS/bus/pci/drivers/$DRIVER" && ls -d [0-9a-f]*:*:*.* 2>/dev/null)
     else
       DEVICES=
     fi
@@ -95,16 +100,21 @@ public enum RecordScript {
         grep -q "dmatool.$$/trace_pipe" "$p/cmdline" && kill "${p#/proc/}"
       done
       for d in $DEVICES; do
-        [ "$REBIND" = 0 ] || [ -e "/sys/bus/pci/devices/$d/driver" ] ||
-          echo "$d" > "/sys/bus/pci/drivers/$DRIVER/bind"
+        [ "$REBIND" = 0 ] || [ -e "$SYS/bus/pci/devices/$d/driver" ] ||
+          echo "$d" > "$SYS/bus/pci/drivers/$DRIVER/bind"
       done
       n=0
       until rmdir "$I" || [ $n -ge 50 ]; do sleep 0.1; n=$((n + 1)); done
+      n=0
+      until [ -z "$MOUNTED" ] || umount "$MOUNTED" || [ $n -ge 50 ]; do
+        sleep 0.1
+        n=$((n + 1))
+      done
     ) < /dev/null > /dev/null 2>&1 &
 
     facts() {
       uname -a
-      for d in /sys/bus/pci/devices/*; do
+      for d in "$SYS"/bus/pci/devices/*; do
         [ -e "$d/dma_mask_bits" ] || continue
         driver=none; group=none
         [ -e "$d/driver" ] && driver=$(basename "$(readlink "$d/driver")")
@@ -113,16 +123,16 @@ public enum RecordScript {
           "consistent_dma_mask_bits=$(cat "$d/consistent_dma_mask_bits") iommu_group=$group"
       done
       cat /proc/iomem
-      for p in /sys/bus/pci/devices/*/pools; do
+      for p in "$SYS"/bus/pci/devices/*/pools; do
         [ -e "$p" ] && { echo "# pools $p"; cat "$p"; }
       done
-      for s in /sys/kernel/debug/swiotlb/*; do
+      for s in "$SYS"/kernel/debug/swiotlb/*; do
         [ -e "$s" ] && echo "# $s $(cat "$s")"
       done
     }
 
     bind() {  # puts the driver back on what was taken off
-      for d in $UNBOUND; do echo "$d" > "/sys/bus/pci/drivers/$DRIVER/bind"; done
+      for d in $UNBOUND; do echo "$d" > "$SYS/bus/pci/drivers/$DRIVER/bind"; done
       UNBOUND=
     }
 
@@ -136,6 +146,8 @@ public enum RecordScript {
         kill -9 "$CHILD" 2>/dev/null
         wait "$CHILD" 2>/dev/null
       fi
+      # The reader ends only after it has read something.
+      echo "dmatool: end" > "$I/trace_marker"
       echo 0 > "$I/tracing_on"
       if [ -n "$READER" ]; then
         # The reader ends by itself once the buffer is empty.
@@ -151,6 +163,7 @@ public enum RecordScript {
       facts > "$OUT/facts.txt" 2>/dev/null
       dmesg > "$OUT/dmesg.txt" 2>/dev/null
       rmdir "$I" || echo "dmatool record: could not remove $I" >&2
+      [ -z "$MOUNTED" ] || umount "$MOUNTED"
       echo "recorded into $OUT: $(grep -c ': dma_' "$OUT/trace.txt") events" >&2
       grep -q 'LOST' "$OUT/trace.txt" &&
         echo "some events were lost: record again with a larger buffer" >&2
@@ -181,7 +194,7 @@ public enum RecordScript {
 
     if [ "$REBIND" = 1 ]; then
       for d in $DEVICES; do
-        echo "$d" > "/sys/bus/pci/drivers/$DRIVER/unbind" || fail "cannot unbind $d"
+        echo "$d" > "$SYS/bus/pci/drivers/$DRIVER/unbind" || fail "cannot unbind $d"
         UNBOUND="$UNBOUND $d"
       done
       # What was released just now began before the recording.
@@ -192,7 +205,7 @@ public enum RecordScript {
     if [ "$REBIND" = 1 ]; then
       for d in $UNBOUND; do
         echo "dmatool: bind $DRIVER $d" > "$I/trace_marker"
-        echo "$d" > "/sys/bus/pci/drivers/$DRIVER/bind" || fail "cannot bind $d"
+        echo "$d" > "$SYS/bus/pci/drivers/$DRIVER/bind" || fail "cannot bind $d"
       done
       UNBOUND=
     fi
@@ -208,12 +221,12 @@ public enum RecordScript {
       CHILD=
     else
       echo "recording; stop with Ctrl-C" >&2
-      while :; do sleep 1; done
+      while :; do sleep 1 & wait $!; done
     fi
     if [ "$REBIND" = 1 ]; then
       for d in $DEVICES; do
         echo "dmatool: unbind $DRIVER $d" > "$I/trace_marker"
-        echo "$d" > "/sys/bus/pci/drivers/$DRIVER/unbind" && UNBOUND="$UNBOUND $d"
+        echo "$d" > "$SYS/bus/pci/drivers/$DRIVER/unbind" && UNBOUND="$UNBOUND $d"
       done
     fi
     exit "$STATUS"
