@@ -201,6 +201,7 @@ let package = Package(
       name: "ACPITests", dependencies: ["ACPI", "TestSupport"], swiftSettings: common),
     .testTarget(
       name: "DMATraceTests",
-      dependencies: ["DMA", "DMATrace", "DMATraceReplay", "TestSupport"], swiftSettings: common),
+      dependencies: ["DMA", "DMAChecker", "DMATrace", "DMATraceReplay", "TestSupport"],
+      swiftSettings: common),
   ]
 )

@@ -22,16 +22,7 @@ struct LossTests {
   /// The lines of a packed trace, without its header: as `trace_pipe` would have written it.
   static func lines(_ name: String) throws -> [[UInt8]] {
     let root = try #require(SharedTraces.root)
-    let file = unsafe open("\(root)/\(name).txt.xz", O_RDONLY)
-    try #require(file >= 0)
-    defer { close(file) }
-    let unpacker = try Unpacker(.xz, input: file)
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 1 << 16)
-    while case let count = unsafe read(unpacker.output, &buffer, buffer.count), count > 0 {
-      bytes += buffer[..<count]
-    }
-    #expect(unpacker.finish() == 0)
+    let bytes = try SharedTraces.unpacked("\(root)/\(name).txt.xz")
     return bytes.split(separator: 10).filter { $0.first != 0x23 }.map(Array.init)
   }
 

@@ -72,7 +72,9 @@ struct ReplayTests {
     }
     #expect(slots == 128)
     #expect(used > 100)
-    #expect(replay.agreement.total(.exact).agreed < replay.agreement.total(.exact).count)
+    // Without facts the mask is inferred, and so is what should bounce.
+    let inferred = replay.agreement.total(.inferred)
+    #expect(inferred.agreed < inferred.count)
   }
 
   @Test func `what if a 64-bit device without IOMMU had 24 bits, or an IOMMU, or forced bouncing`()

@@ -1,4 +1,5 @@
 import DMA
+import Glibc
 import TestSupport
 import Testing
 
@@ -93,6 +94,81 @@ struct RobustnessTests {
     #expect(report.devices.first?.state.liveCount == 0)
   }
 
+  /// One mapping and its release, as other kernels, tools and options print them.
+  @Test(arguments: [
+    // Line ends of other systems, and white space behind.
+    "       a-1       [000] .....     1.000001: dma_map_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 phys_addr=1000 attrs=\r\n       a-1       [000] .....     1.000002: dma_unmap_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 attrs=\r\n",
+    // Nanoseconds (trace-cmd report -t, perf script --ns), and seconds of a long uptime.
+    "       a-1       [000] 12345678.000000001: dma_map_phys:         0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 phys_addr=1000 attrs=\n       a-1       [000] 12345678.000000002: dma_unmap_phys:       0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 attrs=\n",
+    // More than 999 CPUs, a long process number, a name with brackets, spaces and dashes.
+    " a [1] b-2 -c: x-12345678 [1023] d.h1.   1.000001: dma_map_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 phys_addr=1000 attrs=\n a [1] b-2 -c: x-12345678 [1023] d.h1.   1.000002: dma_unmap_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 attrs=\n",
+    // An unknown process, a thread group, an older kernel's four flags.
+    "           <...>-262     (    262) [000] b..1     1.000001: dma_map_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 phys_addr=1000 attrs=\n           <...>-262     (-------) [000] b..1     1.000002: dma_unmap_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 attrs=\n",
+    // Integer clocks: counter, uptime, x86-tsc.
+    "       a-1       [000] ..... 5501: dma_map_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 phys_addr=1000 attrs=\n       a-1       [000] ..... 5502: dma_unmap_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 attrs=\n",
+    // Fields in another order, new ones between, words of attributes nobody knows.
+    "       a-1       [000] .....     1.000001: dma_map_page: 0000:00:01.0 size=16 new=7 dma_addr=a000 dir=TO_DEVICE phys_addr=1000 attrs=NEW|0x100000\n       a-1       [000] .....     1.000002: dma_unmap_page: 0000:00:01.0 dir=TO_DEVICE size=16 dma_addr=a000 flags=x attrs=\n",
+    // A platform device, whose name is long and has no colons.
+    "       a-1       [000] .....     1.000001: dma_map_page: fe300000.mmc-with-a-very-long-name dir=TO_DEVICE dma_addr=a000 size=16 phys_addr=1000 attrs=\n       a-1       [000] .....     1.000002: dma_unmap_page: fe300000.mmc-with-a-very-long-name dir=TO_DEVICE dma_addr=a000 size=16 attrs=\n",
+    // perf script with processes and threads, and with a process of seven digits.
+    "       a    1/1       [000]     1.000001:               dma:dma_map_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 phys_addr=1000 attrs=\n               a 1234567 [000]     1.000002:             dma:dma_unmap_page: 0000:00:01.0 dir=TO_DEVICE dma_addr=a000 size=16 attrs=\n",
+    // Raw fields, byte arrays.
+    "       a-1       [000] .....     1.000001: dma_map_sg: [FAILED TO PARSE] device=0000:00:01.0 full_nents=1 full_ents=1 truncated=0 phys_addrs=ARRAY[00, 10, 00, 00, 00, 00, 00, 00] dma_addrs=ARRAY[00, a0, 00, 00, 00, 00, 00, 00] lengths=ARRAY[10, 00, 00, 00] dir=1 attrs=0x0\n       a-1       [000] .....     1.000002: dma_unmap_sg: [FAILED TO PARSE] device=0000:00:01.0 addrs=ARRAY[00, 10, 00, 00, 00, 00, 00, 00] dir=1 attrs=0x0\n",
+    // The first kernels' lists, without counts.
+    "       a-1       [000] .....     1.000001: dma_map_sg: 0000:00:01.0 dir=TO_DEVICE dma_addrs={0xa000} sizes={0x10} phys_addrs={0x1000} attrs=\n       a-1       [000] .....     1.000002: dma_unmap_sg: 0000:00:01.0 dir=TO_DEVICE phys_addrs={0x1000} attrs=\n",
+  ])
+  func `a mapping and its release are read in every layout`(_ text: String) throws {
+    // Twice: the second time the layout is known.
+    for text in [text, text + text] {
+      let (report, context) = try TraceCheck.check(bytes: Array(text.utf8))
+      #expect(report.findings.isEmpty)
+      #expect(report.trace.badLines == 0)
+      #expect(report.unknown.total == 0)
+      let device = try #require(report.devices.first)
+      #expect(device.state.liveCount == 0)
+      #expect(device.state.calls.1 + device.state.allocations == text.utf8.count { $0 == 10 } / 2)
+      #expect(device.name.hasPrefix("0000:00:01.0") || device.name.hasPrefix("fe300000"))
+      #expect(context.devices.count == 1)
+    }
+  }
+
+  @Test func `files that are no traces are told as what they are`() throws {
+    func error(_ bytes: [UInt8]) -> TraceInputError? {
+      do throws(TraceInputError) {
+        _ = try TraceCheck.check(bytes: bytes)
+        return nil
+      } catch {
+        return error
+      }
+    }
+    #expect(error([]) == .notATrace(path: "memory", lines: 0))
+    #expect(error(Array("hello\nworld\n".utf8)) == .notATrace(path: "memory", lines: 2))
+    #expect(error([0x7f, 0x45, 0x4c, 0x46, 0, 0, 0, 0, 1, 2, 3]) != nil)
+    guard case .notDecodable? = error(Array("PERFILE2........".utf8)) else {
+      Issue.record("perf's own file")
+      return
+    }
+    // A recording during which nothing happened is a trace.
+    #expect(error(Array("# entries-in-buffer/entries-written: 0/0   #P:2\n".utf8)) == nil)
+    for (path, number) in [("/", EISDIR), ("/nowhere/at/all", ENOENT)] {
+      #expect(throws: TraceInputError.cannotRead(path: path, errno: number)) {
+        try TraceCheck.check(path)
+      }
+    }
+  }
+
+  @Test(
+    .enabled(if: SharedTraces.isPresent, "../shared/traces is absent"),
+    arguments: CleanTraceTests.drivers.filter { !$0.contains("big-multi") }
+      + CleanTraceTests.formats)
+  func `lines read in one go give what the full reader gives`(_ path: String) throws {
+    let bytes = try SharedTraces.unpacked(path)
+    let quick = EventList(bytes, quickly: true)
+    let full = EventList(bytes, quickly: false)
+    #expect(quick.hashes == full.hashes)
+    #expect(quick.hashes.count > 10)
+  }
+
   @Test func `raw traces are refused with the reason`() {
     let text = "            ping-262     [000] b..1.    35.1: 381 ffff 10 20\n"
     #expect {
@@ -116,4 +192,43 @@ struct SharedRecordTests {
     ]
     for (own, shared) in pairs { #expect(own.rawValue == shared.rawValue) }
   }
+}
+
+/// What a reader delivered, an event in a number.
+private final class EventList: TraceSink {
+  private(set) var hashes: [Int] = []
+  private let context = TraceContext()
+
+  init(_ bytes: [UInt8], quickly: Bool) {
+    let padded = bytes + [UInt8](repeating: 0, count: Bytes.readablePadding)
+    var parser = TextParser(context: context)
+    parser.readsQuickly = quickly
+    unsafe padded.withUnsafeBufferPointer { padded in
+      guard let start = padded.baseAddress else { return }
+      unsafe parser.parse(start, start + bytes.count, into: self)
+    }
+    parser.finish(into: self)
+    parser.deallocate()
+  }
+
+  func accept(_ event: inout TraceEvent) {
+    var hasher = Hasher()
+    hasher.combine(context.eventNames.name(UInt32(event.name)))
+    hasher.combine(context.devices.name(event.device))
+    hasher.combine(context.tasks.name(event.taskName))
+    for value in [
+      UInt64(event.kind.rawValue), UInt64(event.direction), UInt64(event.context),
+      UInt64(event.known.rawValue), UInt64(event.flags.rawValue), UInt64(event.cpu),
+      UInt64(bitPattern: Int64(event.task)), UInt64(event.attributes), event.time, event.line,
+      event.dmaAddress, event.physicalAddress, event.byteCount, UInt64(event.entryCount),
+    ] {
+      hasher.combine(value)
+    }
+    hasher.combine(unsafe Array(context.busAddresses(event)))
+    hasher.combine(unsafe Array(context.lengths(event)))
+    hasher.combine(unsafe Array(context.physicalAddresses(event)))
+    hashes.append(hasher.finalize())
+  }
+
+  func attachStack(_ stack: UInt32) { hashes.append(context.stacks.name(stack).hashValue) }
 }

@@ -48,4 +48,21 @@ enum SharedTraces {
     }
     return String(decoding: bytes, as: UTF8.self)
   }
+
+  /// The bytes of an xz file.
+  static func unpacked(_ path: String) throws -> [UInt8] {
+    let file = unsafe open(path, O_RDONLY)
+    guard file >= 0 else { throw TraceInputError.cannotRead(path: path, errno: errno) }
+    defer { close(file) }
+    let unpacker = try Unpacker(.xz, input: file)
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while case let count = unsafe read(unpacker.output, &buffer, buffer.count), count > 0 {
+      bytes += buffer[..<count]
+    }
+    guard unpacker.finish() == 0 else {
+      throw TraceInputError.cannotUnpack(path: path, tool: "xz", status: 1)
+    }
+    return bytes
+  }
 }

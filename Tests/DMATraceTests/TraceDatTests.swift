@@ -1,4 +1,3 @@
-import Glibc
 import Testing
 
 @testable import DMATrace
@@ -18,16 +17,7 @@ struct TraceDatTests {
     throws
   {
     let root = try #require(SharedTraces.root) + "/formats"
-    let file = unsafe open("\(root)/tracecmd-e1000.\(version).dat.xz", O_RDONLY)
-    try #require(file >= 0)
-    defer { close(file) }
-    let unpacker = try Unpacker(.xz, input: file)
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 1 << 16)
-    while case let count = unsafe read(unpacker.output, &buffer, buffer.count), count > 0 {
-      bytes += buffer[..<count]
-    }
-    _ = unpacker.finish()
+    let bytes = try SharedTraces.unpacked("\(root)/tracecmd-e1000.\(version).dat.xz")
     for length in [9, 10, 11, 17, 40, 300, 5000, bytes.count / 2] {
       #expect(throws: TraceInputError.self) {
         try TraceCheck.check(bytes: Array(bytes[..<length]))

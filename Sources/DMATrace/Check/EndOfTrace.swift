@@ -22,7 +22,7 @@ extension TraceChecker {
     if !atEnd, options.isComplete { return }
     guard leaveSeen || options.isComplete else { return }
     var left = [Bool](repeating: false, count: deviceCapacity)
-    for device in 1..<max(2, context.devices.count + 1) where device < deviceCapacity {
+    for device in 1..<max(2, highestDevice + 1) where device < deviceCapacity {
       left[device] = hasLeft(device)
     }
     for number in 0..<book.recordCount {
@@ -62,7 +62,7 @@ extension TraceChecker {
           mapping: record, expected: record.physicalAddress,
           found: overlap.event.physicalAddress))
     }
-    for device in 1..<max(2, context.devices.count + 1) where device < deviceCapacity {
+    for device in 1..<max(2, highestDevice + 1) where device < deviceCapacity {
       let state = unsafe devices[device]
       // A driver that takes some of its data and never any of this kind: a driver that takes none
       // at all may simply have been idle.

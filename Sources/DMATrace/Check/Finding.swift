@@ -25,6 +25,8 @@ public struct Finding: Sendable {
   public var consequences: [Finding] = []
   /// The record a finding depends on until the end; -1 for none.
   var record = -1
+  /// Counted from 1 in the order in which findings were made.
+  var serial = 0
 
   /// A call that broke a rule.
   public struct Culprit: Sendable {

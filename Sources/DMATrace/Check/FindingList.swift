@@ -4,6 +4,7 @@ struct FindingList {
   private(set) var kept: [Finding] = []
   /// Findings beyond the limit: counted, not kept.
   private(set) var beyond = 0
+  private var last = 0
 
   /// A broken driver repeats itself: more than this helps nobody and costs memory.
   static let limit = 1 << 16
@@ -13,7 +14,17 @@ struct FindingList {
       beyond += 1
       return
     }
+    last += 1
     kept.append(finding)
+    kept[kept.count - 1].serial = last
+  }
+
+  /// What was found after a serial number and depends on nothing to come; `told` moves on.
+  func new(after told: inout Int) -> [Finding] {
+    defer { told = last }
+    guard last > told else { return [] }
+    let known = told
+    return kept.filter { $0.serial > known && $0.record < 0 }
   }
 
   /// Takes findings back and returns how many there were.

@@ -122,7 +122,7 @@ extension TraceChecker {
 
   /// A live mapping of another device that this release fits exactly.
   private func twin(of event: TraceEvent, _ key: UInt64, _ space: MappingRecord.Space) -> Int? {
-    for device in 1...max(1, context.devices.count) where UInt32(device) != event.device {
+    for device in 1...max(1, highestDevice) where UInt32(device) != event.device {
       guard let number = book.first(key, UInt32(device), space) else { continue }
       let record = unsafe book.records[number]
       if record.family == event.family, record.direction == event.direction,

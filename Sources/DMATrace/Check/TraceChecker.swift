@@ -11,7 +11,8 @@ import DMA
 /// of exclusive access at each use.
 @safe
 struct TraceChecker {
-  let context: TraceContext
+  /// Lists of events; and once the trace was read, all its names.
+  var context: TraceContext
   let options: CheckOptions
   var book = MappingBook()
   var findings = FindingList()
@@ -19,6 +20,8 @@ struct TraceChecker {
   /// States of devices by number.
   var devices: UnsafeMutablePointer<DeviceState>
   var deviceCapacity = 64
+  /// The highest number a device had so far.
+  var highestDevice = 0
   /// A loss of events begins a new epoch: what is older may have changed unseen.
   var epoch: UInt32 = 0
   /// A mark of a driver's coming was seen in this epoch.
@@ -197,6 +200,7 @@ struct TraceChecker {
       let state = unsafe devices + device
       if unsafe !state.pointee.isSeen {
         unsafe state.pointee.isSeen = true
+        highestDevice = max(highestDevice, device)
         unsafe state.pointee.firstTime = event.time
         unsafe state.pointee.followsArrival = arrivalSeen
       }
@@ -207,7 +211,7 @@ struct TraceChecker {
 
   mutating func takeSample() {
     unsafe samples.take(
-      devices, count: min(context.devices.count, deviceCapacity - 1), at: now)
+      devices, count: highestDevice, at: now)
   }
 
   private mutating func growDevices(_ device: Int) {
@@ -245,7 +249,7 @@ struct TraceChecker {
     overlaps.removeAll()
     arrivalSeen = false
     leaveSeen = false
-    for device in 0..<min(deviceCapacity, context.devices.count + 1) {
+    for device in 0..<min(deviceCapacity, highestDevice + 1) {
       unsafe devices[device].cameInTrace = false
       unsafe devices[device].followsArrival = false
       unsafe devices[device].allocatedSinceArrival = false
@@ -261,7 +265,7 @@ struct TraceChecker {
       arrivalSeen = true
       // A mark that names the device says that its driver was not there before.
       if event.device != 0 { unsafe devices[Int(event.device)].cameInTrace = true }
-      for device in 1..<max(2, context.devices.count + 1) where device < deviceCapacity {
+      for device in 1..<max(2, highestDevice + 1) where device < deviceCapacity {
         // One that went completely begins anew.
         if unsafe devices[device].leaves || devices[device].mayLeave {
           unsafe devices[device].isSeen = false
@@ -271,7 +275,7 @@ struct TraceChecker {
       }
     } else if event.flags.contains(.driverLeaves) {
       leaveSeen = true
-      for device in 1..<max(2, context.devices.count + 1) where device < deviceCapacity {
+      for device in 1..<max(2, highestDevice + 1) where device < deviceCapacity {
         guard event.device == 0 || event.device == UInt32(device) else { continue }
         if event.device != 0 { unsafe devices[device].leaves = true }
         unsafe devices[device].mayLeave = true
@@ -288,6 +292,7 @@ struct TraceChecker {
 final class CheckSink: TraceSink {
   // SAFETY: owned; initialized from `init` to `deinit`.
   let checker: UnsafeMutablePointer<TraceChecker>
+  private var told = 0
 
   init(context: TraceContext, options: CheckOptions) {
     unsafe checker = .allocate(capacity: 1)
@@ -305,13 +310,20 @@ final class CheckSink: TraceSink {
 
   func attachStack(_ stack: UInt32) { unsafe checker.pointee.attachStack(stack) }
 
+  /// What was found since the last call.
+  func newFindings() -> [Finding] { unsafe checker.pointee.findings.new(after: &told) }
+
   /// Tells of every event, in the order in which it is judged.
   func follow(_ follower: @escaping (TraceEvent) -> Void) {
     unsafe checker.pointee.follower = follower
     unsafe checker.pointee.hasFollower = true
   }
 
+  /// Judges what only the end shows.
   func finish() { unsafe checker.pointee.finish() }
+
+  /// From now on all that was learnt of the trace stands here.
+  func adopt(_ context: TraceContext) { unsafe checker.pointee.context = context }
 
   func report(path: String) -> CheckReport { unsafe checker.pointee.report(path: path) }
 }

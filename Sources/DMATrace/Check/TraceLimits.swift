@@ -23,6 +23,8 @@ public struct TraceLimits: Sendable {
   public private(set) var devices: [String: Device] = [:]
   /// The addresses of iomem were hidden (all zero): the file was not read as root.
   public private(set) var iomemIsHidden = false
+  /// Slots of 2 KiB in the bounce pool (`io_tlb_nslabs`).
+  public private(set) var poolSlots: Int?
 
   public init() {}
 
@@ -36,6 +38,11 @@ public struct TraceLimits: Sendable {
   private mutating func addLine(_ line: String) {
     let words = line.split(separator: " ", omittingEmptySubsequences: true)
     guard let first = words.first else { return }
+    // `# /sys/kernel/debug/swiotlb/io_tlb_nslabs 32768`, as `record` writes it, or without the path.
+    if let last = words.last, words.contains(where: { $0.hasSuffix("io_tlb_nslabs") }) {
+      poolSlots = Int(last) ?? poolSlots
+      return
+    }
     if words.count >= 3, words[1] == ":" {
       let ends = first.split(separator: "-")
       guard ends.count == 2, let start = UInt64(ends[0], radix: 16),

@@ -18,6 +18,31 @@ public struct LeakCount: Sendable {
   /// Unmapped without a map, mapped twice, or unmapped otherwise than mapped.
   public var odd = 0
 
+  /// Counts a file again and again, and measures it.
+  ///
+  /// - Returns: the counts, and nanoseconds of each turn with the file mapped already: of the
+  ///   thread's own time for one thread, else of the clock.
+  /// - Throws: as `count(_:threads:)`.
+  public static func measure(_ path: String, threads: Int, turns: Int)
+    throws(TraceInputError) -> (count: LeakCount, nanoseconds: [UInt64])
+  {
+    let mapped = try map(path)
+    var result = LeakCount()
+    var times: [UInt64] = []
+    for _ in 0..<max(turns, 1) {
+      let begun = now(isOwn: threads == 1)
+      result = unsafe count(mapped.base, mapped.count, threads: max(1, min(threads, 64)))
+      times.append(now(isOwn: threads == 1) - begun)
+    }
+    return (result, times)
+  }
+
+  private static func now(isOwn: Bool) -> UInt64 {
+    var time = timespec()
+    unsafe clock_gettime(isOwn ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+
   /// Counts a file of text, not packed.
   ///
   /// - Parameters:
@@ -25,6 +50,11 @@ public struct LeakCount: Sendable {
   ///   - threads: how many stretches of it are read at once.
   /// - Throws: `TraceInputError.cannotRead`.
   public static func count(_ path: String, threads: Int = 1) throws(TraceInputError) -> LeakCount {
+    let mapped = try map(path)
+    return unsafe count(mapped.base, mapped.count, threads: max(1, min(threads, 64)))
+  }
+
+  private static func map(_ path: String) throws(TraceInputError) -> MappedFile {
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw .cannotRead(path: path, errno: errno) }
     defer { close(file) }
@@ -33,7 +63,7 @@ public struct LeakCount: Sendable {
     guard status.st_mode & S_IFMT == S_IFREG,
       let mapped = MappedFile(file, count: Int(status.st_size))
     else { throw .cannotRead(path: path, errno: EINVAL) }
-    return unsafe count(mapped.base, mapped.count, threads: max(1, min(threads, 64)))
+    return mapped
   }
 
   /// Counts text in memory.

@@ -3,6 +3,10 @@ import Glibc
 /// Reads a trace of any form into a sink.
 struct TraceReader {
   let context: TraceContext
+  /// Called whenever what a pipe held so far was read.
+  var afterEachRead: () -> Void = {}
+
+  init(context: TraceContext) { self.context = context }
 
   /// Reads one file, packed or not, or standard input (`-`).
   func read<Sink: TraceSink>(_ path: String, into sink: Sink) throws(TraceInputError) {
@@ -61,6 +65,10 @@ struct TraceReader {
   func readMemory<Sink: TraceSink>(
     _ base: UnsafePointer<UInt8>, _ count: Int, _ path: String, into sink: Sink
   ) throws(TraceInputError) {
+    if count >= 8, unsafe Bytes.load8(base) == Bytes.word("PERFILE2") {
+      throw .notDecodable(
+        path: path, reason: "it is perf's own file: give what `perf script` prints of it")
+    }
     if unsafe TraceDat.isTraceDat(base, count) {
       context.form = .traceDat
       var reader = unsafe try TraceDat(base, count, path: path, context: context)
@@ -107,12 +115,17 @@ struct TraceReader {
       if count < 0 { throw .cannotRead(path: path, errno: errno) }
       if count == 0 { break }
       filled += count
-      if isBinary == nil, filled >= 10 { isBinary = unsafe TraceDat.isTraceDat(buffer, filled) }
+      if isBinary == nil, filled >= 10 {
+        isBinary =
+          unsafe TraceDat.isTraceDat(buffer, filled)
+          || Bytes.load8(buffer) == Bytes.word("PERFILE2")
+      }
       guard isBinary == false else { continue }
       var end = filled
       while end > 0, unsafe buffer[end - 1] != 10 { end -= 1 }
       guard end > 0 else { continue }
       unsafe parser.parse(buffer, buffer + end, into: sink)
+      afterEachRead()
       filled -= end
       unsafe buffer.update(from: buffer + end, count: filled)
     }
@@ -131,7 +144,7 @@ struct TraceReader {
   /// A text without a single event is no trace; one of bare numbers says so.
   private func judgeText(_ path: String) throws(TraceInputError) {
     let events = context.eventCounts.reduce(0, +)
-    guard events == 0, context.lines > 0 else { return }
+    guard events == 0 else { return }
     if context.form == .raw {
       throw .notDecodable(
         path: path,

@@ -106,6 +106,15 @@ struct FindingWords {
     }
   }
 
+  /// A finding in one line.
+  mutating func sentence(_ finding: Finding) -> String {
+    var words = "\(device(finding.device)): \(finding.rule.summary) [\(finding.rule.rawValue)]"
+    if let difference = difference(finding) { words += ": \(difference)" }
+    if let culprit = finding.culprit { words += "; \(call(culprit)), \(place(culprit.origin))" }
+    if let mapping = finding.mapping { words += "; mapped at \(place(mapping.origin))" }
+    return words
+  }
+
   /// A call in words: the event, and what it named.
   mutating func call(_ culprit: Finding.Culprit) -> String {
     var words = context.eventNames.name(UInt32(culprit.event))

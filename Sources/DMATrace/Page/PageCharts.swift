@@ -38,13 +38,27 @@ enum PageCharts {
       + "<text x=\"636\" y=\"146\" text-anchor=\"end\">\(to)</text>\(body)</svg></figure>"
   }
 
-  /// Values over time, one line each.
+  /// Values over time, one line each, and a limit, if there is one, as a dashed line.
+  ///
+  /// A limit far above all values would leave nothing of them to see: it is then drawn at the top,
+  /// which is marked as broken off.
   static func lines(
-    _ title: String, _ series: [(name: String, values: [Double])], from: String, to: String
+    _ title: String, _ series: [(name: String, values: [Double])], from: String, to: String,
+    limit: (value: Double, name: String)? = nil
   ) -> String {
-    let highest = series.flatMap(\.values).max() ?? 0
-    guard highest > 0 else { return "" }
+    let values = series.flatMap(\.values).max() ?? 0
+    guard values > 0 else { return "" }
+    var highest = values
     var body = ""
+    if let limit {
+      let isFar = limit.value > values * 4
+      highest = isFar ? values * 1.25 : max(values, limit.value)
+      let y = place(height - bottom - min(limit.value / highest, 1) * (height - bottom - 8))
+      body += "<line class=\"limit\" x1=\"56\" y1=\"\(y)\" x2=\"636\" y2=\"\(y)\"/>"
+      body +=
+        "<text class=\"limit-text\" x=\"630\" y=\"24\" text-anchor=\"end\">\(limit.name)"
+        + (isFar ? ", far above this axis" : "") + "</text>"
+    }
     for (index, one) in series.enumerated() where one.values.contains(where: { $0 > 0 }) {
       let step = (width - left - 4) / Double(max(one.values.count - 1, 1))
       let points = one.values.enumerated().map { offset, value in
@@ -52,7 +66,8 @@ enum PageCharts {
           + place(height - bottom - value / highest * (height - bottom - 8))
       }
       body += "<polyline class=\"s\(index)\" points=\"\(points.joined(separator: " "))\"/>"
-      body += "<text class=\"t\(index)\" x=\"\(64 + 150 * index)\" y=\"12\">\(one.name)</text>"
+      body +=
+        "<text class=\"t\(index)\" x=\"\(64 + 150 * index)\" y=\"\(limit == nil ? 12 : 24)\">\(one.name)</text>"
     }
     return frame(title, short(highest), from, to, body)
   }

@@ -9,6 +9,7 @@ final class PageSink: TraceSink {
   private(set) var tasks: [UInt32: (calls: Int, bytes: UInt64)] = [:]
   private(set) var pages: [Page: Int] = [:]
   private(set) var span: (first: UInt64, last: UInt64)?
+  private(set) var pool = BouncePool()
   private var lastBounce: (device: UInt32, address: UInt64)?
 
   struct Page: Hashable {
@@ -66,7 +67,10 @@ final class PageSink: TraceSink {
     if event.flags.contains(.timed) {
       span = (min(span?.first ?? event.time, event.time), max(span?.last ?? 0, event.time))
     }
-    if event.kind == .bounced { lastBounce = (event.device, event.physicalAddress) }
+    if event.kind == .bounced {
+      lastBounce = (event.device, event.physicalAddress)
+      pool.bounced(event)
+    }
     if let change = lives.change(event, in: context) { note(change, event) }
     check.accept(&event)
   }
@@ -76,6 +80,13 @@ final class PageSink: TraceSink {
     switch change {
     case .began(let life):
       let record = life.record
+      if record.space == .streaming {
+        pool.began(record, [(record.physicalAddress, record.byteCount)])
+      } else if record.space == .scatter {
+        let memory = unsafe Array(context.physicalAddresses(event))
+        let lengths = unsafe Array(context.lengths(event))
+        pool.began(record, zip(memory, lengths).map { (memory: $0, byteCount: $1) })
+      }
       picture.liveCount += 1
       picture.liveBytes &+= record.byteCount
       if record.space != .coherent {
@@ -99,6 +110,7 @@ final class PageSink: TraceSink {
       }
       lastBounce = nil
     case .ended(let life):
+      pool.ended(life.record, at: event.time)
       picture.liveCount -= 1
       picture.liveBytes &-= life.record.byteCount
       if event.time >= life.record.time {

@@ -19,7 +19,8 @@ public enum ReportPage {
     let report = sink.check.report(path: redact ? "a trace" : path)
     var page = PageText(
       sink: sink, report: report,
-      words: FindingWords(context: context, trace: report.trace, redact: redact))
+      words: FindingWords(context: context, trace: report.trace, redact: redact),
+      poolSlots: options.limits.poolSlots)
     return page.html()
   }
 
@@ -44,9 +45,12 @@ private struct PageText {
   let sink: PageSink
   let report: CheckReport
   var words: FindingWords
+  /// Slots of the bounce pool, where the machine's facts say so.
+  let poolSlots: Int?
   private static let steps = 160
 
-  init(sink: PageSink, report: CheckReport, words: FindingWords) {
+  init(sink: PageSink, report: CheckReport, words: FindingWords, poolSlots: Int?) {
+    self.poolSlots = poolSlots
     self.sink = sink
     self.report = report
     self.words = words
@@ -58,7 +62,7 @@ private struct PageText {
     for (number, picture) in sink.devices.sorted(by: { $0.key < $1.key }) {
       body += section(number, picture)
     }
-    body += tasks() + churn() + reading()
+    body += pool() + tasks() + churn() + reading()
     return "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
       + "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
       + "<title>\(title)</title><style>\(Self.style)</style></head><body><main>\(body)"
@@ -136,6 +140,26 @@ private struct PageText {
         to: to)
     }
     return text + "</div></section>"
+  }
+
+  /// The bounce pool against its limit.
+  private func pool() -> String {
+    let pool = sink.pool
+    guard pool.peak > 0 else { return "" }
+    let slots = poolSlots ?? BouncePool.usualSlots
+    let from = sink.span.map { FindingWords.seconds($0.first) + " s" } ?? ""
+    let to = sink.span.map { FindingWords.seconds($0.last) + " s" } ?? ""
+    let percent = Double(pool.peak) / Double(max(slots, 1)) * 100
+    let source = poolSlots == nil ? " (Linux's usual 64 MiB; the trace does not tell)" : ""
+    return "<section><h2>Bounce pool</h2><p>At the peak \(pool.peak) of \(slots) slots of 2 KiB "
+      + "were in use\(source): \(PageCharts.short(percent)) %. The longest piece had "
+      + "\(pool.longest) bytes; none can have more than \(BouncePool.longestPiece), however empty "
+      + "the pool is.</p><div class=\"charts\">"
+      + PageCharts.lines(
+        "Slots in use",
+        [("slots", levels(pool.used.map { ($0.time, Double($0.slots)) }))], from: from, to: to,
+        limit: (Double(slots), "the pool's \(slots)"))
+      + "</div></section>"
   }
 
   /// The bus addresses a device used, between the lowest and the highest.
@@ -226,11 +250,12 @@ private struct PageText {
     .tiles{display:flex;flex-wrap:wrap;gap:12px}.tiles div{border:1px solid var(--line);\
     border-radius:8px;padding:8px 14px;color:var(--soft)}.tiles b{display:block;font-size:1.5em;\
     color:var(--fg)}.charts{display:grid;gap:16px;\
-    grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr))}\
+    grid-template-columns:repeat(auto-fill,minmax(min(100%,420px),1fr))}\
     figure{margin:0}figcaption{color:var(--soft)}svg{width:100%;height:auto;display:block}\
     svg text{font-size:11px;fill:var(--soft)}.axis{stroke:var(--line)}\
     polyline{fill:none;stroke-width:1.5}.s0{stroke:var(--a)}.s1{stroke:var(--b)}\
     .s2{stroke:var(--c)}svg .t0{fill:var(--a)}svg .t1{fill:var(--b)}svg .t2{fill:var(--c)}\
+    .limit{stroke:var(--b);stroke-dasharray:6 4}svg .limit-text{fill:var(--b)}\
     .b{fill:var(--a)}table{border-collapse:collapse}td,th{text-align:left;padding:2px 14px 2px 0;\
     border-bottom:1px solid var(--line)}li{margin-bottom:10px;overflow-wrap:anywhere}\
     .good{color:var(--c);font-weight:600}

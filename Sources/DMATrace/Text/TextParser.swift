@@ -13,6 +13,8 @@ struct TextParser {
   var recentTasks = RecentNames()
   var recentDevices = RecentNames()
   var memo = LineMemo()
+  /// Lines of the usual layout are read in one go; off only to compare.
+  var readsQuickly = true
   var shapes: [EventShape?] = [nil]
   var line: UInt64 = 0
   /// The CPU and task whose event was delivered last: a stack belongs to it or to nobody.
@@ -36,7 +38,7 @@ struct TextParser {
     var at = unsafe start
     while unsafe at < end {
       line &+= 1
-      if !inStack, let next = unsafe quickLine(at, end) {
+      if readsQuickly, !inStack, let next = unsafe quickLine(at, end) {
         deliver(into: sink)
         unsafe at = unsafe next
         continue

@@ -32,6 +32,15 @@
     @Option(help: "How to write the report: text, json or sarif.")
     var format: OutputFormat = .text
 
+    @Flag(help: "Follow a trace that is being written, and tell findings as they come.")
+    var follow = false
+
+    @Flag(help: "The files are one recording, a file for each CPU (per_cpu/cpu*/trace).")
+    var merge = false
+
+    @Option(help: "Threads to use: 1, or 2 to read and check at once.")
+    var threads = 2
+
     @Flag(help: "Print plain counts of the trace instead of checking it.")
     var totals = false
 
@@ -45,13 +54,13 @@
       for path in limits { options.limits.add(try CommandFiles.read(path)) }
       var status: Int32 = 0
       var reports: [(report: CheckReport, context: TraceContext)] = []
-      for path in files {
+      for path in merge ? ["-"] : files {
         do throws(TraceInputError) {
           if totals {
             CommandFiles.write(try TraceCheck.totals(path))
             continue
           }
-          let checked = try TraceCheck.check(path, options: options)
+          let checked = try check(path, options)
           status = max(status, checked.report.exitStatus)
           switch format {
           case .text:
@@ -73,6 +82,18 @@
         CommandFiles.write(SARIFReport(reports, redact: redact).text())
       }
       if status != 0 { throw ExitCode(status) }
+    }
+
+    private func check(_ path: String, _ options: CheckOptions) throws(TraceInputError)
+      -> (report: CheckReport, context: TraceContext)
+    {
+      if merge { return try TraceCheck.check(merging: files, options: options) }
+      guard follow else {
+        return try TraceCheck.check(path, options: options, threads: threads)
+      }
+      return try TraceCheck.follow(path, options: options, redact: redact) {
+        CommandFiles.write($0 + "\n")
+      }
     }
   }
 #endif

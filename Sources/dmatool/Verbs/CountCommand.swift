@@ -14,20 +14,33 @@
     @Option(help: "How many threads read it.")
     var threads = 1
 
+    @Option(help: "Count so many times, and print the median and the best time.")
+    var `repeat` = 1
+
     func run() throws {
       do throws(TraceInputError) {
-        let count = try LeakCount.count(file, threads: threads)
+        let (count, times) = try LeakCount.measure(file, threads: threads, turns: `repeat`)
         var text = ""
         for device in count.devices {
           text +=
             "\(device.name) maps \(device.maps) unmaps \(device.unmaps) bytes \(device.bytes)\n"
         }
         text += "\(count.events) events, \(count.left) left, \(count.odd) odd\n"
+        if times.count > 1 {
+          let sorted = times.sorted()
+          text +=
+            "median \(milliseconds(sorted[sorted.count / 2])) ms, "
+            + "best \(milliseconds(sorted[0])) ms\n"
+        }
         CommandFiles.write(text)
       } catch {
         CommandFiles.complain("dmatool count: \(error)")
         throw ExitCode(2)
       }
+    }
+
+    private func milliseconds(_ nanoseconds: UInt64) -> String {
+      "\(nanoseconds / 1_000_000).\(nanoseconds / 100_000 % 10)"
     }
   }
 #endif

@@ -20,8 +20,15 @@
     @Flag(help: "The trace covers the whole life of its devices.")
     var complete = false
 
+    @Option(
+      help: ArgumentHelp(
+        "A file with masks, the bounce pool's size or /proc/iomem (facts.txt); may be given again.",
+        valueName: "file"))
+    var limits: [String] = []
+
     func run() throws {
       var options = CheckOptions()
+      for path in limits { options.limits.add(try CommandFiles.read(path)) }
       options.isComplete = complete
       do throws(TraceInputError) {
         CommandFiles.write(
