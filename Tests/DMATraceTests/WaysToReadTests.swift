@@ -54,7 +54,11 @@ struct WaysToReadTests {
       "sh", "-c",
       """
       mkfifo "$2/pipe"
-      { grep -v '^#' "$1"; while [ ! -e "$2/told" ]; do sleep 0.05; done; } >"$2/pipe" 2>/dev/null &
+      n=0
+      { { grep -v '^#' "$1"
+          while [ ! -e "$2/told" ] && [ $n -lt 200 ]; do sleep 0.05; n=$((n + 1)); done
+        } >"$2/pipe"; } \
+        >/dev/null 2>&1 &
       """, "sh", "\(root)/bugs/unmap_size/direct.stock.txt", String(folder),
     ])
     try #require(started?.status == 0)
