@@ -17,7 +17,7 @@ extension QEMUMachineTests {
       let path: String
 
       init() throws {
-        var name = Array("/tmp/swift-dma-usb-XXXXXX\0".utf8.map { CChar(bitPattern: $0) })
+        var name = Array("/tmp/usb-test-XXXXXX\0".utf8.map { CChar(bitPattern: $0) })
         let made = unsafe name.withUnsafeMutableBufferPointer { buffer in
           unsafe buffer.baseAddress.map { unsafe mkdtemp($0) } ?? nil
         }

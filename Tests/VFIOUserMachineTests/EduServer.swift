@@ -332,7 +332,7 @@ final class EduServer {
 
 /// An anonymous memory object.
 private func temporaryMemory() -> Int {
-  var name = Array("/tmp/swift-dma-page-XXXXXX\0".utf8.map { CChar(bitPattern: $0) })
+  var name = Array("/tmp/vfio-user-page-XXXXXX\0".utf8.map { CChar(bitPattern: $0) })
   let descriptor = unsafe name.withUnsafeMutableBufferPointer { buffer in
     unsafe buffer.baseAddress.map { unsafe mkstemp($0) } ?? -1
   }
