@@ -13,14 +13,16 @@ public struct SubprocessResult: Sendable {
 /// - Returns: nil when it could not be started.
 public func runProgram(_ arguments: [String]) -> SubprocessResult? {
   var ends: [Int32] = [0, 0]
+  // Closed on exec: a program's own children must not keep the pipe open, nor must those that other
+  // threads start meanwhile.
   guard unsafe pipe(&ends) == 0 else { return nil }
+  for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
   var actions = unsafe posix_spawn_file_actions_t()
   unsafe posix_spawn_file_actions_init(&actions)
   defer { unsafe posix_spawn_file_actions_destroy(&actions) }
   unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
   unsafe posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
   unsafe posix_spawn_file_actions_adddup2(&actions, ends[1], 2)
-  unsafe posix_spawn_file_actions_addclose(&actions, ends[0])
   // SAFETY: the duplicated strings live until after the spawn and are freed below.
   var argv = unsafe arguments.map { unsafe strdup($0) } + [nil]
   defer { for index in unsafe argv.indices { unsafe free(argv[index]) } }

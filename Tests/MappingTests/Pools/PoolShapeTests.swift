@@ -84,11 +84,14 @@ import Testing
   ) throws {
     var random = SeededGenerator()
     let bench = try setup.make()
-    for _ in 0..<40 {
-      let size = Int.random(in: 1...5000, using: &random)
-      let align = 1 << Int.random(in: 0...12, using: &random)
-      let step = (size + align - 1) & ~(align - 1)
+    for round in 0..<40 {
+      var size = Int.random(in: 1...5000, using: &random)
+      var align = 1 << Int.random(in: 0...12, using: &random)
       var boundary = 1 << Int.random(in: 4...14, using: &random)
+      // In every run: a boundary inside of the page that blocks would cross, and one beyond it (T17b).
+      if round == 0 { (size, align, boundary) = (600, 8, 1024) }
+      if round == 1 { (size, align, boundary) = (3000, 8, 8192) }
+      let step = (size + align - 1) & ~(align - 1)
       if boundary < step { boundary = 0 }
       let pool = try bench.pools().make(size: size, align: align, boundary: boundary)
       var taken: [Block] = []
