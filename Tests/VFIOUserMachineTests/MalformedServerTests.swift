@@ -108,7 +108,6 @@ extension VFIOUserMachineTests {
       if command == .dmaMap && (defect == .shortPayload || defect == .sizeSmaller) { return }
       // Once with the time that servers have by default.
       let time = command == .version ? 800 : 100
-      let before = Self.openFileCount()
       let box = EduServer.RecordBox()
       var options = EduServer.Options()
       options.tamper = { given, reply in
@@ -131,8 +130,34 @@ extension VFIOUserMachineTests {
       }
       #expect(clock.now - begin < .seconds(1))
       listener.join()
-      // What came with messages was closed.
-      #expect(Self.openFileCount() <= before + 1)
+    }
+
+    /// In a process of its own: other tests open files meanwhile.
+    @Test func `after every defect what came with messages is closed`() async {
+      await #expect(processExitsWith: .success) {
+        for command in [VFIOUserCommand.version, .regionInfo, .irqInfo, .dmaMap] {
+          for defect in Defect.allCases {
+            if command == .dmaMap && (defect == .shortPayload || defect == .sizeSmaller) {
+              continue
+            }
+            let before = MalformedServerTests.openFileCount()
+            var options = EduServer.Options()
+            options.tamper = { given, reply in
+              if given == command.rawValue { defect.apply(&reply) }
+            }
+            let listener = try Listener { [options] socket in
+              EduServer(socket, options, EduServer.RecordBox()).run()
+              socket.drain(milliseconds: 200)
+            }
+            var configuration = VFIOUserMachine.Configuration(path: listener.path)
+            configuration.replyTimeoutMilliseconds = 30
+            #expect(throws: VFIOUserError.self) { _ = try VFIOUserMachine(configuration) }
+            listener.join()
+            // The listener's own socket may go a moment later.
+            #expect(MalformedServerTests.openFileCount() <= before + 1, "\(command) \(defect)")
+          }
+        }
+      }
     }
 
     /// Commands that have nowhere to throw: the machine says why nothing works.
