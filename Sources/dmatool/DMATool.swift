@@ -8,6 +8,7 @@
       commandName: "dmatool",
       abstract: "Runs, checks and explains DMA: drivers on simulated and QEMU devices, and traces.",
       subcommands: [
+        BenchCommand.self,
         CheckCommand.self,
         CountCommand.self,
         DemoCommand.self,

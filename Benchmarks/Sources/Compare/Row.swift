@@ -135,6 +135,14 @@ let rows: [Row] = [
   Row(
     number: 19, what: "direct map + unmap", ours: .ours("direct-1500", 20_000_000),
     peer: .peer("twins", "direct", 20_000_000), peerName: "C floor", goal: .nanoseconds(2)),
+  Row(
+    number: 18, what: "IOMMU map + unmap, one page, invalidated in batches",
+    ours: .ours("iommu-deferred-1", 3_000_000), peer: .ours("iommu-strict-1", 3_000_000),
+    peerName: "ours, no hardware", goal: .ratio(1.2)),
+  Row(
+    number: 21, what: "map + unmap with 64 K live, checked",
+    ours: .ours("checker-on-64k", 2_000_000), peer: .ours("checker-off-64k", 2_000_000),
+    peerName: "ours, unchecked", goal: .added(60)),
   bounce("512 B", 512, 1.8),
   bounce("4 KiB", 4096, 1.15),
   bounce("64 KiB", 65536, 1.03),

@@ -1,0 +1,51 @@
+import DMA
+import DMAChecker
+import DMAMapping
+
+/// Mappings that stay while one after the other is ended and made again.
+private let liveCount = 65536
+
+/// A device with many live mappings, each of 256 bytes of its own.
+private final class LiveMappings {
+  let host = HostPlatform()
+  let device: DMADevice
+  let checker: DMAChecker?
+  let mappings = UnsafeMutablePointer<StreamingMapping<ToDevice>>.allocate(capacity: liveCount)
+  let order = shuffled(liveCount, seed: 99)
+
+  init(isChecked: Bool) throws {
+    device = try host.device()
+    if isChecked {
+      // A finding would be a bug of the checker or of this file.
+      let checker = DMAChecker { fail("a finding: \($0.rule)") }
+      checker.attach(to: device)
+      self.checker = checker
+    } else {
+      checker = nil
+    }
+    for index in 0..<liveCount {
+      let buffer = try StreamingBuffer(byteCount: 256, for: device)
+      guard case .mapped(let mapping) = buffer.map(ToDevice.self, for: device) else {
+        fail("not mapped")
+      }
+      (mappings + index).initialize(to: mapping)
+    }
+  }
+
+  @inline(never)
+  func replace(_ count: Int) {
+    for index in 0..<count {
+      let place = mappings + Int(order[index & (liveCount - 1)])
+      let buffer = place.move().unmap()
+      guard case .mapped(let mapping) = buffer.map(ToDevice.self, for: device) else {
+        fail("not mapped")
+      }
+      place.initialize(to: mapping)
+    }
+  }
+}
+
+@MainActor let checkedWorkloads: [Workload] = [
+  Workload(name: "checker-off-64k") { try LiveMappings(isChecked: false).replace },
+  Workload(name: "checker-on-64k") { try LiveMappings(isChecked: true).replace },
+]
