@@ -68,8 +68,9 @@ public struct Finding: Sendable {
     /// How far into the mapping, where that is known.
     public var offset: UInt64?
     public var isWrite: Bool
-    /// Which instruction: the program or library it lies in, where there, and in which function,
-    /// as far as the host knows. Symbolizers make a line of it.
+    /// Which instruction: the program or library, where in it, and the function, if known.
+    ///
+    /// Symbolizers make a line of it.
     public var place: String
   }
 
