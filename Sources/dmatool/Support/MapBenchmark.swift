@@ -84,7 +84,7 @@ private final class Worker<D: TransferDirection>: @unchecked Sendable {
     precondition(status == 0, "the host has room for a thread")
   }
 
-  func join() { _ = unsafe pthread_join(thread, nil) }
+  func join() { pthread_join(thread, nil) }
 
   private func measure() {
     let end = HostClock.nanoseconds + plan.nanoseconds

@@ -1,6 +1,7 @@
 #if CLI
   import ArgumentParser
   internal import DMA
+  internal import PCI
 
   /// `dmatool bench`: how long a map and an unmap take, on any machine and mapping.
   struct BenchCommand: ParsableCommand {
