@@ -18,6 +18,8 @@ final class SmallUnit {
     // A read at 0x5000 by 00:01.0 that was not permitted.
     unsafe words[0x220 / 8] = 0x5000
     unsafe words[0x228 / 8] = 1 << 63 | 1 << 62 | 6 << 32 | 8
+    // The status register, 4 bytes on, says that there is a record.
+    unsafe words[0x30 / 8] = 2 << 32
     unsafe table = .allocate(capacity: 1)
     unsafe table.initialize(
       to: RegisterOperations(
@@ -33,7 +35,9 @@ final class SmallUnit {
           // Invalidation commands are done at once.
           case 0x28, 0x108: unsafe words[offset / 8] = value & ~(1 << 63)
           // The fault record is cleared by writing its upper bit.
-          case 0x22c: unsafe words[0x228 / 8] &= ~(1 << 63)
+          case 0x22c:
+            unsafe words[0x228 / 8] &= ~(1 << 63)
+            unsafe words[0x30 / 8] = 0
           default: if width == 8 { unsafe words[offset / 8 % 512] = value }
           }
         }))
