@@ -7,7 +7,7 @@ final class FixtureTree {
   var tree: SysfsTree { SysfsTree(root: path) }
 
   init() {
-    var template = Array("/tmp/swift-dma-tree.XXXXXX".utf8CString)
+    var template = Array("/tmp/vfio-tree.XXXXXX".utf8CString)
     path = unsafe template.withUnsafeMutableBufferPointer { buffer in
       guard let start = buffer.baseAddress, unsafe mkdtemp(start) != nil else { return "" }
       return unsafe String(cString: start)
