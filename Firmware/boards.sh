@@ -32,7 +32,9 @@ build_product() {
   binary=$scratch/$triple/release/$1
   # SwiftPM does not see a changed linker script.
   rm -f "$binary"
-  # The native build system: swiftbuild of 6.3 fails for triples without an operating system.
+  # The native build system: swiftbuild of 6.3 fails for triples without an operating system. Its plan is
+  # made anew: a kept one still links for the board that was built before in this folder.
   swift build --package-path "$here" --scratch-path "$scratch" --build-system native \
-    --triple "$triple" --toolset "$boards_folder/$board/toolset.json" -c release --product "$1"
+    --triple "$triple" --toolset "$boards_folder/$board/toolset.json" -c release --product "$1" \
+    --disable-build-manifest-caching
 }
