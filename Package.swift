@@ -59,6 +59,8 @@ let package = Package(
     .target(
       name: "GuardPages", dependencies: ["CGuardPages", "DMA", "DMAChecker"],
       swiftSettings: embeddable),
+    // Machines outside of this process: one protocol, and the tables that the core and PCI call.
+    .target(name: "MachineHost", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
     .target(name: "CSimulatedHost"),
     // RAM that is memory of this process, for every machine that has such RAM.
     .target(
@@ -68,7 +70,8 @@ let package = Package(
       swiftSettings: embeddable),
     .target(name: "CQEMUHost"),
     .target(
-      name: "QEMUMachine", dependencies: ["CQEMUHost", "DMA", "MachineMemory", "PCI"],
+      name: "QEMUMachine",
+      dependencies: ["CQEMUHost", "DMA", "MachineHost", "MachineMemory", "PCI"],
       swiftSettings: embeddable),
     // The classic C functions: headers and what is easier said in C, and the rest.
     .target(name: "CPCIDMA", dependencies: ["DMASupport"]),
@@ -81,14 +84,16 @@ let package = Package(
       swiftSettings: embeddable),
     .target(name: "CVFIO"),
     .target(
-      name: "VFIOMachine", dependencies: ["CVFIO", "DMA", "DMAMapping", "DMASupport", "PCI"],
+      name: "VFIOMachine",
+      dependencies: ["CVFIO", "DMA", "DMAMapping", "DMASupport", "MachineHost", "PCI"],
       swiftSettings: common),
     .target(name: "Drivers", dependencies: ["DMA", "PCI"], swiftSettings: embeddable),
     // Drivers for tasks: hosted, on threads of their own.
     .target(name: "AsyncDrivers", dependencies: ["DMA", "Drivers", "PCI"], swiftSettings: common),
     .target(name: "CVFIOUserHost"),
     .target(
-      name: "VFIOUserMachine", dependencies: ["CVFIOUserHost", "DMA", "MachineMemory", "PCI"],
+      name: "VFIOUserMachine",
+      dependencies: ["CVFIOUserHost", "DMA", "MachineHost", "MachineMemory", "PCI"],
       swiftSettings: common),
     // A few packets of the Internet's, for verbs and tests that drive a network card.
     .target(

@@ -57,6 +57,24 @@ package final class PageAllocator {
     unsafe state.deallocate()
   }
 
+  /// The physical address of memory that drivers were given, or the kind of any other (R7-R13).
+  package func resolve(
+    _ cpuAddress: UInt, _ byteCount: Int, _ numbers: inout DMAStatusNumbers
+  ) -> DMAStatus {
+    guard byteCount > 0 else { return .emptyRequest }
+    guard let physicalAddress = memory.physicalAddress(cpuAddress) else {
+      // Memory of this process, which no device of the machine sees.
+      numbers = DMAStatusNumbers(UInt64(MemoryKind.user.rawValue))
+      return .notDMAable
+    }
+    guard isAllocated(physicalAddress, byteCount) else {
+      numbers = DMAStatusNumbers(UInt64(MemoryKind.unknown.rawValue))
+      return .notDMAable
+    }
+    numbers = DMAStatusNumbers(physicalAddress)
+    return .success
+  }
+
   /// The zones from wide to narrow, in pages.
   private static let zones: [3 of ClosedRange<Int>] = [
     0x10_0000...Int.max >> 12, 0x1000...0xf_ffff, 0...0xfff,

@@ -1,4 +1,5 @@
 public import DMA
+internal import MachineHost
 internal import MachineMemory
 public import PCI
 
@@ -21,6 +22,7 @@ public final class QEMUMachine: Sendable {
   public let name: String
   private let deviceCount: Int
   private let host: QEMUHost
+  private let tables: MachineTables
 
   /// Starts QEMU and assigns the devices' addresses: 0.05 to 0.5 s.
   ///
@@ -28,8 +30,10 @@ public final class QEMUMachine: Sendable {
   ///   words, `.host`, `.pci`, `.protocolViolation`, `.died`. Nothing is left running.
   public init(_ configuration: Configuration = Configuration()) throws(QEMUError) {
     let host = try QEMUHost(configuration)
-    let platform = host.makePlatform()
-    let pci = host.makePCI(platform)
+    let tables = MachineTables(host)
+    let platform = tables.makePlatform(
+      lowestLimit: host.memory.map.lowestLimit, highestAddress: host.memory.map.highestAddress)
+    let pci = tables.makePCI(platform)
     do throws(PCIError) {
       try pci.assignBARs(window: QEMUHost.barWindow)
     } catch {
@@ -38,6 +42,7 @@ public final class QEMUMachine: Sendable {
     }
     if let failure = host.failure { throw failure }
     self.host = host
+    self.tables = tables
     self.platform = platform
     self.pci = pci
     name = host.name
@@ -99,7 +104,7 @@ public final class QEMUMachine: Sendable {
   /// Valid as long as this object.
   public func registers(at address: PhysicalAddress, byteCount: Int) -> RegisterWindow {
     unsafe RegisterWindow(
-      operations: UnsafePointer(host.registerOperations), context: host.context,
+      operations: UnsafePointer(host.registerOperations), context: tables.context,
       window: address.rawValue, byteCount: byteCount)
   }
 }

@@ -1,6 +1,7 @@
 internal import CVFIO
 public import DMA
 internal import DMAMapping
+internal import MachineHost
 public import PCI
 internal import Synchronization
 
@@ -85,8 +86,10 @@ public final class VFIOMachine {
     _ addresses: [PCIAddress], _ configuration: Configuration = Configuration()
   ) throws(VFIOError) {
     let host = try VFIOHost(addresses, configuration, SysfsTree())
-    platform = host.makePlatform()
-    pci = host.makePCI(platform)
+    let tables = MachineTables(attaching: host)
+    platform = tables.makePlatform(
+      lowestLimit: host.lastAddress, highestAddress: host.lastAddress)
+    pci = tables.makePCI(platform)
     switch configuration.mode {
     case .perCall:
       mapping = try unsafe PerCallMapping(

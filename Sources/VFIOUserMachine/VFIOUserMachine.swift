@@ -1,4 +1,5 @@
 public import DMA
+internal import MachineHost
 internal import MachineMemory
 public import PCI
 internal import Synchronization
@@ -29,8 +30,10 @@ public final class VFIOUserMachine: Sendable {
   public init(_ configuration: Configuration) throws(VFIOUserError) {
     let host = try VFIOUserHost(configuration)
     self.host = host
-    platform = host.makePlatform()
-    pci = host.makePCI(platform)
+    let tables = MachineTables(host)
+    platform = tables.makePlatform(
+      lowestLimit: host.memory.map.lowestLimit, highestAddress: host.memory.map.highestAddress)
+    pci = tables.makePCI(platform)
     do throws(PCIError) {
       try pci.assignBARs(window: VFIOUserHost.barWindow)
     } catch {

@@ -1,77 +1,33 @@
+internal import CQEMUHost
 internal import DMA
+internal import MachineHost
 internal import MachineMemory
 
-extension QEMUHost {
-  /// What the platform's functions are told.
-  ///
-  /// Valid as long as this object.
-  var context: UnsafeMutableRawPointer { unsafe Unmanaged.passUnretained(self).toOpaque() }
-
-  /// The object behind a context.
-  static func of(_ context: UnsafeMutableRawPointer) -> QEMUHost {
-    // SAFETY: only `context` is ever passed, by a platform that owns the object.
-    unsafe Unmanaged<QEMUHost>.fromOpaque(context).takeUnretainedValue()
+extension QEMUHost: MachineHost {
+  func allocatePages(
+    _ byteCount: Int, alignment: Int, limit: UInt64, options: PageOptions,
+    _ numbers: inout DMAStatusNumbers
+  ) -> DMAStatus {
+    pages.allocate(
+      byteCount: byteCount, alignment: alignment, limit: limit, options: options, &numbers)
   }
 
-  /// The platform that owns this object.
-  func makePlatform() -> Platform {
-    unsafe Platform(
-      operations: Self.platformTable, context: context, owner: self,
-      lowestLimit: memory.map.lowestLimit, highestAddress: memory.map.highestAddress,
-      isCoherent: true)
+  func freePages(_ physicalAddress: UInt64, _ byteCount: Int) {
+    pages.free(physicalAddress: physicalAddress, byteCount: byteCount)
   }
 
-  private static var platformTable: PlatformOperations {
-    unsafe PlatformOperations(
-      allocatePages: { context, byteCount, alignment, limit, options, numbers in
-        var found = DMAStatusNumbers()
-        let status = unsafe QEMUHost.of(context).pages.allocate(
-          byteCount: byteCount, alignment: alignment, limit: limit,
-          options: PageOptions(rawValue: options), &found)
-        unsafe store(found, numbers)
-        return status.rawValue
-      },
-      freePages: { context, _, physicalAddress, byteCount, _ in
-        unsafe QEMUHost.of(context).pages.free(
-          physicalAddress: physicalAddress, byteCount: byteCount)
-      },
-      resolve: { context, cpuAddress, byteCount, numbers in
-        var found = DMAStatusNumbers()
-        let status = unsafe QEMUHost.of(context).resolve(cpuAddress, byteCount, &found)
-        unsafe store(found, numbers)
-        return status.rawValue
-      },
-      // Never called: the machine is coherent.
-      maintainCache: { _, _, _, _ in },
-      now: { context in
-        MonotonicClock.nanoseconds - (unsafe QEMUHost.of(context).startNanoseconds)
-      },
-      relax: { context in unsafe QEMUHost.of(context).pace.pause() })
-  }
-
-  /// The physical address of memory that drivers were given.
-  private func resolve(
+  func resolve(
     _ cpuAddress: UInt, _ byteCount: Int, _ numbers: inout DMAStatusNumbers
   ) -> DMAStatus {
-    guard byteCount > 0 else { return .emptyRequest }
-    guard let physicalAddress = memory.physicalAddress(cpuAddress) else {
-      // Memory of this process, which no device of QEMU's sees.
-      numbers = DMAStatusNumbers(UInt64(MemoryKind.user.rawValue))
-      return .notDMAable
-    }
-    guard pages.isAllocated(physicalAddress, byteCount) else {
-      numbers = DMAStatusNumbers(UInt64(MemoryKind.unknown.rawValue))
-      return .notDMAable
-    }
-    numbers = DMAStatusNumbers(physicalAddress)
-    return .success
+    pages.resolve(cpuAddress, byteCount, &numbers)
   }
-}
 
-/// Three words, for whoever called through a table.
-func store(_ numbers: DMAStatusNumbers, _ place: UnsafeMutablePointer<UInt64>) {
-  // SAFETY: callers give room for three words.
-  unsafe place[0] = numbers.first
-  unsafe place[1] = numbers.second
-  unsafe place[2] = numbers.third
+  var nanoseconds: UInt64 { MonotonicClock.nanoseconds - startNanoseconds }
+
+  func relax() {
+    let length = WaitPace.pause(after: pace.waited(at: MonotonicClock.nanoseconds))
+    // Shorter pauses only let others run: the host's timers are no finer.
+    qemu_host_pause(length < 20_000 ? 0 : length)
+    pace.resumed(at: MonotonicClock.nanoseconds)
+  }
 }

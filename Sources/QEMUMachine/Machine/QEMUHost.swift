@@ -1,5 +1,6 @@
 internal import CQEMUHost
 internal import DMA
+internal import MachineHost
 internal import MachineMemory
 internal import PCI
 internal import Synchronization
@@ -15,7 +16,7 @@ final class QEMUHost: Sendable {
   let interrupts: InterruptPage
   let client: QTestClient
   let process: QEMUProcess
-  let pace = Pace()
+  let pace = WaitPace(idle: 20_000_000)
   let startNanoseconds = MonotonicClock.nanoseconds
   /// For windows onto registers that are not behind a BAR.
   nonisolated(unsafe) let registerOperations: UnsafeMutablePointer<RegisterOperations>
@@ -53,7 +54,7 @@ final class QEMUHost: Sendable {
       replyTimeoutMilliseconds: configuration.startTimeoutMilliseconds)
     unsafe registerOperations = .allocate(capacity: 1)
     // SAFETY: freshly allocated for one table.
-    unsafe registerOperations.initialize(to: Self.registerTable)
+    unsafe registerOperations.initialize(to: MachineTables.registerOperations)
     try meet()
     client.setReplyTimeout(milliseconds: configuration.replyTimeoutMilliseconds)
   }

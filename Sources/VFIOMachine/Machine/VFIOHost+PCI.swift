@@ -1,67 +1,45 @@
 internal import CVFIO
 internal import DMA
+internal import MachineHost
 internal import Glibc
 internal import PCI
 
 extension VFIOHost {
-  /// The machine's PCI; it owns this object.
-  func makePCI(_ platform: Platform) -> PCIHost {
-    unsafe PCIHost(platform: platform, operations: Self.pciTable, context: context, owner: self)
-  }
-
   private func function(_ address: UInt32) -> VFIOFunction? {
     functions.first { $0.address.packed == address }
   }
 
-  private static var pciTable: PCIOperations {
-    unsafe PCIOperations(
-      readConfiguration: { context, address, offset, byteCount in
-        unsafe VFIOHost.of(context).function(address)?.readConfiguration(offset, byteCount) ?? .max
-      },
-      writeConfiguration: { context, address, offset, byteCount, value in
-        let host = unsafe VFIOHost.of(context)
-        host.pace.restart()
-        host.function(address)?.writeConfiguration(offset, byteCount, value)
-      },
-      mapBAR: { context, address, index, _, byteCount, numbers in
-        let host = unsafe VFIOHost.of(context)
-        var found = DMAStatusNumbers()
-        let status = host.mapBAR(address, index, byteCount, &found)
-        unsafe store(found, numbers)
-        return status.rawValue
-      },
-      // The kernel programs messages itself: see attachInterrupt.
-      allocateMessage: { _, _, _, numbers in
-        unsafe store(DMAStatusNumbers(UInt64(ENOTSUP)), numbers)
-        return DMAStatus.machine.rawValue
-      },
-      freeMessage: { context, handle in unsafe VFIOHost.of(context).interrupts.free(handle) },
-      takeInterrupt: { context, handle in
-        unsafe VFIOHost.of(context).interrupts.take(handle) ? 1 : 0
-      },
-      registers: registerTable,
-      attachInterrupt: { context, address, kind, index, numbers in
-        let host = unsafe VFIOHost.of(context)
-        var found = DMAStatusNumbers()
-        let status = host.attach(address, kind, index, &found)
-        unsafe store(found, numbers)
-        return status.rawValue
-      })
+  func readConfiguration(_ address: UInt32, _ offset: Int, _ byteCount: Int) -> UInt32 {
+    function(address)?.readConfiguration(offset, byteCount) ?? .max
   }
 
-  /// Registers that cannot be mapped: function in the window's upper bits, place below.
-  private static var registerTable: RegisterOperations {
-    unsafe RegisterOperations(
-      read: { context, window, offset, byteCount in
-        let host = unsafe VFIOHost.of(context)
-        let (function, place) = host.split(window)
-        return function?.readRegister(place &+ UInt64(offset), byteCount) ?? .max
-      },
-      write: { context, window, offset, byteCount, value in
-        let host = unsafe VFIOHost.of(context)
-        let (function, place) = host.split(window)
-        function?.writeRegister(place &+ UInt64(offset), byteCount, value)
-      })
+  func writeConfiguration(_ address: UInt32, _ offset: Int, _ byteCount: Int, _ value: UInt32) {
+    pace.restart()
+    function(address)?.writeConfiguration(offset, byteCount, value)
+  }
+
+  /// The kernel programs messages itself: see `attachInterrupt`.
+  func allocateMessage(
+    _ address: UInt32, _ index: Int, _ numbers: inout DMAStatusNumbers
+  ) -> DMAStatus {
+    numbers = DMAStatusNumbers(UInt64(ENOTSUP))
+    return .machine
+  }
+
+  func freeMessage(_ handle: UInt64) { interrupts.free(handle) }
+
+  func takeInterrupt(_ handle: UInt64) -> Bool { interrupts.take(handle) }
+
+  // MARK: Registers that cannot be mapped: function in the window's upper bits, place below
+
+  func readRegister(_ window: UInt64, _ offset: Int, _ byteCount: Int) -> UInt64 {
+    let (function, place) = split(window)
+    return function?.readRegister(place &+ UInt64(offset), byteCount) ?? .max
+  }
+
+  func writeRegister(_ window: UInt64, _ offset: Int, _ byteCount: Int, _ value: UInt64) {
+    let (function, place) = split(window)
+    function?.writeRegister(place &+ UInt64(offset), byteCount, value)
   }
 
   /// VFIO's offsets of regions have 40 + 4 bits.
@@ -70,8 +48,9 @@ extension VFIOHost {
     return (index < functions.count ? functions[index] : nil, window & (1 << 56 - 1))
   }
 
-  private func mapBAR(
-    _ address: UInt32, _ index: Int, _ byteCount: Int, _ numbers: inout DMAStatusNumbers
+  func mapBAR(
+    _ address: UInt32, _ index: Int, start: UInt64, _ byteCount: Int,
+    _ numbers: inout DMAStatusNumbers
   ) -> DMAStatus {
     guard let position = functions.firstIndex(where: { $0.address.packed == address }) else {
       return .deviceRemoved
@@ -87,7 +66,7 @@ extension VFIOHost {
     }
   }
 
-  private func attach(
+  func attachInterrupt(
     _ address: UInt32, _ kind: UInt32, _ index: Int, _ numbers: inout DMAStatusNumbers
   ) -> DMAStatus {
     guard let function = function(address) else { return .deviceRemoved }

@@ -2,6 +2,7 @@ internal import CVFIO
 internal import DMA
 internal import DMAMapping
 internal import Glibc
+internal import MachineHost
 internal import PCI
 internal import Synchronization
 
@@ -20,8 +21,8 @@ final class VFIOHost {
   let pages: HostPages
   let pins = PinnedMemory()
   let interrupts = VFIOInterrupts()
-  let pace = WaitPace()
-  let startNanoseconds = WaitPace.now
+  let pace = WaitPace(idle: 5_000_000)
+  let startNanoseconds = MonotonicClock.nanoseconds
   let state: UnsafeMutablePointer<MappingState>
   /// Where drivers' "physical" addresses begin, which in arena mode are bus addresses.
   let baseAddress: UInt64

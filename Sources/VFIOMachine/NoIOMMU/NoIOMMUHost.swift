@@ -14,7 +14,7 @@ final class NoIOMMUHost {
   private let configuration: Int32
   private let events: Int32
   private let state = Mutex(State())
-  let startNanoseconds = WaitPace.now
+  let startNanoseconds = MonotonicClock.nanoseconds
 
   private struct State {
     var isOpen = true

@@ -2,6 +2,7 @@ internal import CVFIO
 public import DMA
 internal import DMAMapping
 internal import Glibc
+internal import MachineHost
 public import PCI
 
 /// This host's PCI devices without an IOMMU: nothing keeps them from all memory of the host.
@@ -26,8 +27,11 @@ public final class UnsafeNoIOMMUMachine {
   ///   `.memoryLock`, `.system`; nothing is left open.
   public init(unsafe address: PCIAddress, memoryByteCount: UInt64 = 8 << 20) throws(VFIOError) {
     host = try NoIOMMUHost(address, memoryByteCount, SysfsTree())
-    platform = host.makePlatform()
-    pci = host.makePCI(platform)
+    let tables = MachineTables(attaching: host)
+    platform = tables.makePlatform(
+      lowestLimit: host.lastAddress(of: host.pages.regions.first),
+      highestAddress: host.lastAddress(of: host.pages.regions.last))
+    pci = tables.makePCI(platform)
     mapping = DirectMapping.make(for: platform)
   }
 

@@ -1,60 +1,40 @@
 internal import DMA
+internal import MachineHost
 internal import PCI
 
 extension VFIOUserHost {
   /// Where BARs are put; nothing else lies on this bus.
   static let barWindow: ClosedRange<UInt64> = 0xc000_0000...0xfebf_ffff
 
-  /// The machine's PCI; it owns this object.
-  func makePCI(_ platform: Platform) -> PCIHost {
-    unsafe PCIHost(
-      platform: platform, operations: Self.pciTable, context: context, owner: self)
+  func mapBAR(
+    _ address: UInt32, _ index: Int, start: UInt64, _ byteCount: Int,
+    _ numbers: inout DMAStatusNumbers
+  ) -> DMAStatus {
+    // Memory of this process where all of it is; else calls, which are told the region.
+    numbers = DMAStatusNumbers(UInt64(wholeMapping(index, byteCount) ?? 0), UInt64(index))
+    return .success
   }
 
-  private static var pciTable: PCIOperations {
-    unsafe PCIOperations(
-      readConfiguration: { context, address, offset, byteCount in
-        unsafe VFIOUserHost.of(context).readConfiguration(address, offset, byteCount)
-      },
-      writeConfiguration: { context, address, offset, byteCount, value in
-        unsafe VFIOUserHost.of(context).writeConfiguration(address, offset, byteCount, value)
-      },
-      mapBAR: { context, _, index, _, byteCount, numbers in
-        // Memory of this process where all of it is; else calls, which are told the region.
-        let base = unsafe VFIOUserHost.of(context).wholeMapping(index, byteCount) ?? 0
-        unsafe store(DMAStatusNumbers(UInt64(base), UInt64(index)), numbers)
-        return DMAStatus.success.rawValue
-      },
-      allocateMessage: { context, _, index, numbers in
-        guard let message = unsafe VFIOUserHost.of(context).interrupts.allocate(vector: index)
-        else {
-          // ENOSPC.
-          unsafe store(DMAStatusNumbers(28), numbers)
-          return DMAStatus.machine.rawValue
-        }
-        unsafe store(
-          DMAStatusNumbers(
-            Interrupts.messageAddress, UInt64(Interrupts.data(message)), UInt64(message)),
-          numbers)
-        return DMAStatus.success.rawValue
-      },
-      freeMessage: { context, handle in
-        unsafe VFIOUserHost.of(context).interrupts.free(Int(handle))
-      },
-      takeInterrupt: { context, handle in
-        let host = unsafe VFIOUserHost.of(context)
-        if host.interrupts.take(Int(handle)) { return 1 }
-        // It may be waiting for memory before it signals.
-        host.client.serve()
-        return host.interrupts.take(Int(handle)) ? 1 : 0
-      },
-      registers: RegisterOperations(
-        read: { context, window, offset, byteCount in
-          unsafe VFIOUserHost.of(context).read(Int(window), UInt64(offset), byteCount)
-        },
-        write: { context, window, offset, byteCount, value in
-          unsafe VFIOUserHost.of(context).write(Int(window), UInt64(offset), byteCount, value)
-        }))
+  func allocateMessage(
+    _ address: UInt32, _ index: Int, _ numbers: inout DMAStatusNumbers
+  ) -> DMAStatus {
+    guard let message = interrupts.allocate(vector: index) else {
+      // ENOSPC.
+      numbers = DMAStatusNumbers(28)
+      return .machine
+    }
+    numbers = DMAStatusNumbers(
+      Interrupts.messageAddress, UInt64(Interrupts.data(message)), UInt64(message))
+    return .success
+  }
+
+  func freeMessage(_ handle: UInt64) { interrupts.free(Int(handle)) }
+
+  func takeInterrupt(_ handle: UInt64) -> Bool {
+    if interrupts.take(Int(handle)) { return true }
+    // It may be waiting for memory before it signals.
+    client.serve()
+    return interrupts.take(Int(handle))
   }
 
   private func wholeMapping(_ index: Int, _ byteCount: Int) -> UInt? {
@@ -66,7 +46,8 @@ extension VFIOUserHost {
 
   // MARK: Registers
 
-  private func read(_ index: Int, _ offset: UInt64, _ byteCount: Int) -> UInt64 {
+  func readRegister(_ window: UInt64, _ offset: Int, _ byteCount: Int) -> UInt64 {
+    let (index, offset) = (Int(window), UInt64(offset))
     let region = regions[index]
     // A BAR is a power of two; the region behind it may be shorter.
     guard region.info.isReadable, offset + UInt64(byteCount) <= region.info.byteCount else {
@@ -87,8 +68,9 @@ extension VFIOUserHost {
     }
   }
 
-  private func write(_ index: Int, _ offset: UInt64, _ byteCount: Int, _ value: UInt64) {
-    waiting.restart()
+  func writeRegister(_ window: UInt64, _ offset: Int, _ byteCount: Int, _ value: UInt64) {
+    pace.restart()
+    let (index, offset) = (Int(window), UInt64(offset))
     let region = regions[index]
     guard region.info.isWritable, offset + UInt64(byteCount) <= region.info.byteCount else {
       return
@@ -145,7 +127,7 @@ extension VFIOUserHost {
     return address == 0 && offset >= 0 && UInt64(offset) + UInt64(byteCount) <= size
   }
 
-  private func readConfiguration(_ address: UInt32, _ offset: Int, _ byteCount: Int) -> UInt32 {
+  func readConfiguration(_ address: UInt32, _ offset: Int, _ byteCount: Int) -> UInt32 {
     guard isThere(address, offset, byteCount) else { return .max }
     if let value = bars.read(offset, byteCount) { return value }
     do throws(VFIOUserError) {
@@ -158,10 +140,10 @@ extension VFIOUserHost {
     }
   }
 
-  private func writeConfiguration(
+  func writeConfiguration(
     _ address: UInt32, _ offset: Int, _ byteCount: Int, _ value: UInt32
   ) {
-    waiting.restart()
+    pace.restart()
     guard isThere(address, offset, byteCount), !bars.write(offset, byteCount, value) else {
       return
     }

@@ -1,5 +1,6 @@
 internal import CVFIOUserHost
 internal import DMA
+internal import MachineHost
 internal import MachineMemory
 internal import PCI
 internal import Synchronization
@@ -20,7 +21,7 @@ final class VFIOUserHost: Sendable {
   /// What the server refused last, and how often it refused.
   let refusals = Mutex<(count: Int, last: VFIOUserError?)>((0, nil))
   /// Since when somebody waits, for `relax`.
-  let waiting = Pace()
+  let pace = WaitPace(idle: 20_000_000)
   /// The pieces of memory the server was given.
   private let windows: [Window]
 
