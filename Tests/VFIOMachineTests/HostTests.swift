@@ -82,6 +82,27 @@ import Testing
     #expect(checks[1].have == "none")
   }
 
+  @Test func `an IOMMU that makes groups late is on, and the driver is what a device lacks`() throws {
+    let fixture = FixtureTree()
+    fixture.write("/sys/class/iommu/virtio0/address", "0")
+    let card = PCIAddress(bus: 0, device: 3)
+    fixture.addFunction(
+      "0000:00:03.0", vendor: "0x8086", device: "0x100e", classCode: "0x020000")
+    let checkup = HostCheckup(HostFacts(fixture.tree))
+    #expect(checkup.iommu.state == .limited && checkup.iommu.have == "virtio0, 0 groups")
+    #expect(checkup.checks(of: card).map(\.state) == [.blocked, .unknown, .unknown, .ok])
+    #expect(throws: VFIOError.wrongDriver(card, driver: nil, needed: "vfio-pci")) {
+      _ = try VFIOHost([card], .init(), fixture.tree)
+    }
+    // With a driver it would have its group, were it behind the IOMMU.
+    fixture.addFunction(
+      "0000:00:04.0", vendor: "0x8086", device: "0x100e", classCode: "0x020000", driver: "e1000")
+    let outside = PCIAddress(bus: 0, device: 4)
+    #expect(throws: VFIOError.noGroup(outside)) {
+      _ = try VFIOHost([outside], .init(), fixture.tree)
+    }
+  }
+
   @Test func `limits below the usual ones are pointed out`() {
     let fixture = FixtureTree.ready()
     fixture.write("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "100")

@@ -32,7 +32,8 @@ extension HostCheckup {
     let topic = "\(record.address) group"
     guard let group = record.group else {
       return HostCheck(
-        topic, .blocked, "none", "an IOMMU group", "see IOMMU above")
+        topic, facts.iommuNames.isEmpty || record.driver != nil ? .blocked : .unknown, "none",
+        "an IOMMU group", "see IOMMU above")
     }
     let others = facts.functions.filter { $0.group == group && $0.address != record.address }
     let blockers = self.blockers(of: group).filter { $0.address != record.address }

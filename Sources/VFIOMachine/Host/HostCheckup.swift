@@ -57,13 +57,17 @@ public struct HostCheckup {
       let names = facts.iommuNames.isEmpty ? "" : facts.iommuNames.joined(separator: ", ") + ", "
       return HostCheck("IOMMU", ok: "\(names)\(facts.groupCount) groups")
     }
+    guard facts.iommuNames.isEmpty else {
+      return HostCheck(
+        "IOMMU", .limited, "\(facts.iommuNames.joined(separator: ", ")), 0 groups",
+        "a group for each device that is to be driven",
+        "give the device to vfio-pci: some IOMMUs make its group then")
+    }
     let isAsked = facts.commandLine.map {
       $0.contains("intel_iommu=on") || $0.contains("amd_iommu")
     }
     return HostCheck(
-      "IOMMU", .blocked,
-      facts.iommuNames.isEmpty
-        ? "none, 0 groups" : "\(facts.iommuNames.joined(separator: ", ")), 0 groups",
+      "IOMMU", .blocked, "none, 0 groups",
       "VT-d, AMD-Vi or an SMMU, on in the firmware and in the kernel",
       isAsked == true
         ? "turn VT-d or AMD-Vi on in the firmware's settings"

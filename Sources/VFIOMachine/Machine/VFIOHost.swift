@@ -104,9 +104,11 @@ final class VFIOHost {
     var numbers: [Int] = []
     for address in addresses {
       guard let record = PCIFunctionRecord(address, in: tree) else { throw .noDevice(address) }
-      guard let group = record.group else { throw .noGroup(address) }
+      // Some IOMMUs (virtio's) give a function its group when a driver takes it.
+      let mayGetGroup = record.driver == nil && !tree.names("/sys/class/iommu").isEmpty
+      guard record.group != nil || mayGetGroup else { throw .noGroup(address) }
       // Said before the group is opened: the kernel's own answers are less clear.
-      guard record.driver == "vfio-pci" else {
+      guard record.driver == "vfio-pci", let group = record.group else {
         throw .wrongDriver(address, driver: record.driver, needed: "vfio-pci")
       }
       numbers.append(group)

@@ -26,8 +26,10 @@
     var keepMapped = false
 
     func drive() throws -> Checking {
+      // Only a disk that is made here has known bytes.
+      let isNumbered = options.common.machine == .simulated && options.image == nil
       let bench = try NVMeBench(
-        options, isReadOnly: true, disk: disk, isNumbered: options.image == nil)
+        options, isReadOnly: true, disk: disk, isNumbered: isNumbered)
       let block = bench.namespace.blockByteCount
       let byteCount = Int(size.byteCount)
       guard byteCount > 0, byteCount % block == 0, byteCount <= bench.nvme.transferByteCountMax,
@@ -40,7 +42,7 @@
       guard count > 0 else { throw Failure.badInput("--count takes at least 1") }
       var reader = NVMeReader(
         queue: bench.queue, namespace: bench.namespace, byteCount: byteCount, count: count,
-        isKeptMapped: keepMapped, isNumbered: options.image == nil, random: options.common.seed)
+        isKeptMapped: keepMapped, isNumbered: isNumbered, random: options.common.seed)
       let machine = bench.machine
       let before = (machine.messageCount, machine.roundTripCount, bench.platform.nanoseconds)
       let begun = (HostClock.nanoseconds, HostClock.processorNanoseconds)
