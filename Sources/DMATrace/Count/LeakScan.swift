@@ -14,9 +14,12 @@ struct LeakScan {
   var odd = 0
   /// Released here, but not mapped here: mapped in an earlier stretch, or not at all.
   var early: [LeakTable.Slot] = []
-  private var known: UnsafeMutablePointer<KnownDevice>
+  // SAFETY: both owned, with `knownLimit` entries, all initialized; numbers in `places` are below
+  // `knownLimit`.
+  private let known: UnsafeMutablePointer<KnownDevice>
+  /// Numbers of devices, by a hash of their names.
+  private let places: UnsafeMutablePointer<UInt8>
   private var knownCount = 0
-  private var last = 0
   private static let knownLimit = 256
 
   private struct KnownDevice {
@@ -30,68 +33,174 @@ struct LeakScan {
 
   init() {
     unsafe known = .allocate(capacity: Self.knownLimit)
+    unsafe known.initialize(
+      repeating: KnownDevice(first: 0, last: 0, length: 0), count: Self.knownLimit)
+    unsafe places = .allocate(capacity: Self.knownLimit)
+    unsafe places.initialize(repeating: 0, count: Self.knownLimit)
   }
 
   func deallocate() {
     unsafe known.deallocate()
+    unsafe places.deallocate()
     table.deallocate()
   }
 
   mutating func scan(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) {
-    let map = Bytes.word("dma_map_")
-    let unmap = Bytes.word("dma_unma")
-    let addressKey = Bytes.word("dma_addr")
-    let sizeKey = Bytes.word(" size=")
-    let directionKey = UInt32(truncatingIfNeeded: Bytes.word("dir="))
     var at = unsafe start
     var slow = SlowLines()
+    // Where the last ordinary line had its event's name: the next has it there, too.
+    var column = 0
     while unsafe at < end {
-      // The first '=' of an ordinary line is that of `dir=`; before it stand name and device.
-      guard let found = unsafe memchr(at, 0x3d, end - at) else { break }
-      var field = unsafe UnsafePointer(found.assumingMemoryBound(to: UInt8.self))
-      let lineStart = unsafe at
-      quick: do {
-        guard unsafe field - at > 24, unsafe Bytes.load4(field - 3) == directionKey,
-          unsafe field[-4] == 0x20
-        else { break quick }
-        let deviceEnd = unsafe field - 4
-        var device = unsafe deviceEnd
-        while unsafe device[-1] > 0x20 { unsafe device -= 1 }
-        guard unsafe device > lineStart + 12, unsafe device[-1] == 0x20, unsafe device[-2] == 0x3a
-        else { break quick }
-        var name = unsafe device - 2
-        while unsafe Bytes.isNameByte(name[-1]) { unsafe name -= 1 }
-        guard unsafe name > lineStart else { break quick }
-        let kind = unsafe Bytes.load8(name)
-        guard kind == map || kind == unmap else { break quick }
-        let direction = unsafe field[1]
-        unsafe field += 2
-        while unsafe field.pointee > 0x20 { unsafe field += 1 }
-        guard unsafe Bytes.load8(field + 1) == addressKey, unsafe field[9] == 0x3d else {
-          break quick
-        }
-        unsafe field += 10
-        let address = unsafe Bytes.hex(&field)
-        guard unsafe Bytes.load8(field) & 0xffff_ffff_ffff == sizeKey else { break quick }
-        unsafe field += 6
-        let size = unsafe Bytes.decimal(&field)
-        // An '=' further up would have been in a line of its own: a comment, a mark, a stack.
-        guard unsafe memchr(lineStart, 0x0a, device - lineStart) == nil else { break quick }
-        unsafe count(
-          isUnmap: kind == unmap, device, deviceEnd - device, direction: direction, address, size)
-        guard let newline = unsafe memchr(field, 0x0a, end - field) else { return }
-        unsafe at = unsafe UnsafePointer(newline.assumingMemoryBound(to: UInt8.self)) + 1
+      if column > 0, let next = unsafe quickLine(at, end, column) {
+        unsafe at = unsafe next
+        continue
+      }
+      if let next = unsafe ordinaryLine(at, end, &column) {
+        unsafe at = unsafe next
         continue
       }
       var lineEnd = unsafe end
-      if let newline = unsafe memchr(lineStart, 0x0a, end - lineStart) {
+      if let newline = unsafe memchr(at, 0x0a, end - at) {
         unsafe lineEnd = unsafe UnsafePointer(newline.assumingMemoryBound(to: UInt8.self))
       }
-      unsafe slow.read(lineStart, lineEnd, into: &self)
+      unsafe slow.read(at, lineEnd, into: &self)
       unsafe at = unsafe lineEnd + 1
     }
     slow.deallocate()
   }
+
+  /// A line of the most usual shape, its event's name at `column`, without a loop or a guess.
+  ///
+  /// - Returns: where the next line begins; nil leaves the line, uncounted, to slower ways.
+  @inline(__always)
+  private mutating func quickLine(
+    _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ column: Int
+  ) -> UnsafePointer<UInt8>? {
+    guard unsafe end - start > Self.quickRoom else { return nil }
+    let name = unsafe start + column
+    let kind = unsafe Bytes.load8(name)
+    let isUnmap = kind == Self.unmap
+    let two = isUnmap ? 2 : 0
+    let call = unsafe Bytes.load8(name + 4 + two)
+    guard isUnmap || kind == Self.map, call == Self.mapPage || call == Self.mapPhys,
+      unsafe Bytes.load4(name - 2) & 0xffff == 0x203a,
+      unsafe Bytes.load4(name + 12 + two) & 0xffff == 0x203a,
+      unsafe !Self.hasNewline(start, column)
+    else { return nil }
+    let device = unsafe name + 14 + two
+    var length = unsafe Digits.count(before: 0x20, in: Bytes.load8(device))
+    if length == 8 { length = unsafe 8 &+ Digits.count(before: 0x20, in: Bytes.load8(device + 8)) }
+    var at = unsafe device + length
+    guard length &- 1 < 15, length > 0, unsafe Bytes.load8(at) & 0xff_ffff_ffff == Self.dirKey
+    else { return nil }
+    // " dir=TO_DEVICE", FROM_DEVICE, BIDIRECTIONAL: the letter says how much to skip.
+    let direction = unsafe at[5]
+    unsafe at += Self.directionLength(direction)
+    guard unsafe Bytes.load8(at) == Self.busKey, unsafe Bytes.load4(at + 6) &>> 16 == 0x3d72 else {
+      return nil
+    }
+    unsafe at += 10
+    guard let address = unsafe Digits.hexField(&at),
+      unsafe Bytes.load8(at) & 0xffff_ffff_ffff == Self.sizeKey
+    else { return nil }
+    unsafe at += 6
+    let sizeWord = unsafe Bytes.load8(at)
+    let sizeLength = Digits.count(before: 0x20, in: sizeWord)
+    guard sizeLength &- 1 < 7, sizeLength > 0, let size = Digits.decimal(sizeWord, sizeLength)
+    else { return nil }
+    unsafe at += sizeLength
+    // The usual ends are taken in one step; what follows is searched for its newline.
+    var tail = unsafe at
+    if !isUnmap {
+      guard address != .max else { return nil }
+      unsafe tail += 11
+      let digits = unsafe Digits.count(before: 0x20, in: Bytes.load8(tail))
+      unsafe tail += digits
+      if digits == 8 { unsafe tail += unsafe Digits.count(before: 0x20, in: Bytes.load8(tail)) }
+    }
+    unsafe count(isUnmap: isUnmap, device, length, direction: direction, address, size)
+    if unsafe Bytes.load8(tail) == Self.usualEnd { return unsafe tail + 8 }
+    guard let newline = unsafe memchr(at, 0x0a, end - at) else { return unsafe end }
+    return unsafe UnsafePointer(newline.assumingMemoryBound(to: UInt8.self)) + 1
+  }
+
+  /// Bytes of a line that are looked at before anything says that they are there.
+  private static let quickRoom = 256
+  private static let longestColumn = 96
+
+  @inline(__always)
+  private static func directionLength(_ first: UInt8) -> Int {
+    // B, T and F differ in bits 1 and 2; other letters fail at what must follow.
+    Int(truncatingIfNeeded: (0x0010_000e_0012_0000 as UInt64 &>> (UInt64(first & 6) &<< 3)) & 0xff)
+  }
+
+  /// Whether one of the first `count` bytes ends the line, looked at in sixteens.
+  @inline(__always)
+  private static func hasNewline(_ start: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    let newline = SIMD16<UInt8>(repeating: 0x0a)
+    var found = SIMD16<UInt8>()
+    var at = 0
+    while at < count {
+      let bytes = unsafe UnsafeRawPointer(start + at).loadUnaligned(as: SIMD16<UInt8>.self)
+      found.replace(with: 1, where: bytes .== newline)
+      at &+= 16
+    }
+    let halves = unsafe unsafeBitCast(found, to: SIMD2<UInt64>.self)
+    return halves[0] | halves[1] != 0
+  }
+
+  /// A line whose first '=' is that of `dir=`, before which stand name and device.
+  ///
+  /// - Returns: where the next line begins; nil leaves the line, uncounted, to the full reader.
+  private mutating func ordinaryLine(
+    _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ column: inout Int
+  ) -> UnsafePointer<UInt8>? {
+    guard let found = unsafe memchr(start, 0x3d, end - start) else { return nil }
+    var field = unsafe UnsafePointer(found.assumingMemoryBound(to: UInt8.self))
+    guard unsafe field - start > 24, unsafe Bytes.load8(field - 4) & 0xff_ffff_ffff == Self.dirKey
+    else { return nil }
+    let deviceEnd = unsafe field - 4
+    var device = unsafe deviceEnd
+    while unsafe device[-1] > 0x20 { unsafe device -= 1 }
+    guard unsafe device > start + 12, unsafe device[-1] == 0x20, unsafe device[-2] == 0x3a
+    else { return nil }
+    var name = unsafe device - 2
+    while unsafe Bytes.isNameByte(name[-1]) { unsafe name -= 1 }
+    guard unsafe name > start else { return nil }
+    let kind = unsafe Bytes.load8(name)
+    guard kind == Self.map || kind == Self.unmap else { return nil }
+    let direction = unsafe field[1]
+    unsafe field += 2
+    while unsafe field.pointee > 0x20 { unsafe field += 1 }
+    guard unsafe Bytes.load8(field) == Self.busKey, unsafe field[8] == 0x72, unsafe field[9] == 0x3d
+    else {
+      return nil
+    }
+    unsafe field += 10
+    let address = unsafe Bytes.hex(&field)
+    // A mapping that failed is none.
+    guard kind == Self.unmap || address != .max else { return nil }
+    guard unsafe Bytes.load8(field) & 0xffff_ffff_ffff == Self.sizeKey else { return nil }
+    unsafe field += 6
+    let size = unsafe Bytes.decimal(&field)
+    // An '=' further up would have been in a line of its own: a comment, a mark, a stack.
+    guard unsafe memchr(start, 0x0a, device - start) == nil else { return nil }
+    unsafe count(
+      isUnmap: kind == Self.unmap, device, deviceEnd - device, direction: direction, address, size)
+    let place = unsafe name - start
+    column = place <= Self.longestColumn ? place : 0
+    guard let newline = unsafe memchr(field, 0x0a, end - field) else { return unsafe end }
+    return unsafe UnsafePointer(newline.assumingMemoryBound(to: UInt8.self)) + 1
+  }
+
+  private static let map = Bytes.word("dma_map_")
+  private static let unmap = Bytes.word("dma_unma")
+  private static let mapPage = Bytes.word("map_page")
+  private static let mapPhys = Bytes.word("map_phys")
+  private static let dirKey = Bytes.word(" dir=")
+  private static let busKey = Bytes.word(" dma_add")
+  private static let sizeKey = Bytes.word(" size=")
+  private static let usualEnd = Bytes.word(" attrs=\n")
 
   @inline(__always)
   mutating func count(
@@ -119,15 +228,20 @@ struct LeakScan {
 
   @inline(__always)
   private mutating func number(_ name: UnsafePointer<UInt8>, _ length: Int) -> Int {
-    let first = unsafe Bytes.load8(name)
+    let head = unsafe Bytes.load8(name)
+    let first = length >= 8 ? head : Bytes.first(max(length, 1), of: head)
     let final = unsafe length > 8 ? Bytes.load8(name + (length &- 8)) : 0
-    let start = length >= 8 ? first : Bytes.first(max(length, 1), of: first)
-    if last < knownCount, unsafe known[last].first == start, unsafe known[last].last == final,
-      unsafe known[last].length == length, length <= 16
+    let hash = (first ^ final &<< 7 ^ final &>> 29) &* 0x9e37_79b9_7f4a_7c15
+    let place = Int(truncatingIfNeeded: hash &>> 56)
+    let number = unsafe Int(places[place])
+    if unsafe known[number].first == first, unsafe known[number].last == final,
+      unsafe known[number].length == length, length <= 16
     {
-      return last
+      return number
     }
-    return unsafe slowNumber(name, length, start, final)
+    let found = unsafe slowNumber(name, length, first, final)
+    if found >= 0 { unsafe places[place] = UInt8(truncatingIfNeeded: found) }
+    return found
   }
 
   @inline(never)
@@ -141,19 +255,16 @@ struct LeakScan {
         || Array(devices[index].name.utf8).elementsEqual(
           UnsafeBufferPointer(start: name, count: length)))
     {
-      last = index
       return index
     }
     guard knownCount < Self.knownLimit else { return -1 }
-    unsafe (known + knownCount).initialize(
-      to: KnownDevice(first: first, last: final, length: length))
+    unsafe known[knownCount] = KnownDevice(first: first, last: final, length: length)
     unsafe devices.append(
       LeakCount.Device(
         name: String(
           decoding: UnsafeBufferPointer(start: name, count: length), as: UTF8.self)))
     knownCount += 1
-    last = knownCount - 1
-    return last
+    return knownCount - 1
   }
 
   /// Moves the counters to where others can read them.

@@ -58,4 +58,21 @@ enum Digits {
     value = (value | value &>> 16) & 0x0000_0000_ffff_ffff
     return value
   }
+
+  /// Up to sixteen small hexadecimal digits that end at a space.
+  @inline(__always)
+  static func hexField(_ at: inout UnsafePointer<UInt8>) -> UInt64? {
+    let word = unsafe Bytes.load8(at)
+    let count = Digits.count(before: 0x20, in: word)
+    guard count > 0, let upper = hex(word, count) else { return nil }
+    unsafe at += count
+    if count < 8 { return upper }
+    let rest = unsafe Bytes.load8(at)
+    let restCount = Digits.count(before: 0x20, in: rest)
+    guard restCount > 0 else { return upper }
+    guard let lower = hex(rest, restCount) else { return nil }
+    unsafe at += restCount
+    guard unsafe at.pointee == 0x20 else { return nil }
+    return upper &<< UInt64(truncatingIfNeeded: 4 &* restCount) | lower
+  }
 }

@@ -98,7 +98,7 @@ extension TextParser {
     guard unsafe Bytes.load8(at) == Self.quickBus, unsafe at[8] == 0x72, unsafe at[9] == 0x3d
     else { return false }
     unsafe at += 10
-    guard let bus = unsafe quickHex(&at),
+    guard let bus = unsafe Digits.hexField(&at),
       unsafe Bytes.load8(at) & 0xffff_ffff_ffff == Self.quickSize
     else { return false }
     unsafe at += 6
@@ -116,7 +116,7 @@ extension TextParser {
         unsafe at[9] == 0x72, unsafe at[10] == 0x3d
       else { return false }
       unsafe at += 11
-      guard let physical = unsafe quickHex(&at) else { return false }
+      guard let physical = unsafe Digits.hexField(&at) else { return false }
       event.physicalAddress = physical
       known.insert(.physicalAddress)
       if bus == .max { event.flags.insert(.failed) }
@@ -131,23 +131,6 @@ extension TextParser {
     guard unsafe at.pointee == 0x0a else { return false }
     unsafe at += 1
     return true
-  }
-
-  /// Up to sixteen small hexadecimal digits that end at a space.
-  @inline(__always)
-  private func quickHex(_ at: inout UnsafePointer<UInt8>) -> UInt64? {
-    let word = unsafe Bytes.load8(at)
-    let count = Digits.count(before: 0x20, in: word)
-    guard count > 0, let upper = Digits.hex(word, count) else { return nil }
-    unsafe at += count
-    if count < 8 { return upper }
-    let rest = unsafe Bytes.load8(at)
-    let restCount = Digits.count(before: 0x20, in: rest)
-    guard restCount > 0 else { return upper }
-    guard let lower = Digits.hex(rest, restCount) else { return nil }
-    unsafe at += restCount
-    guard unsafe at.pointee == 0x20 else { return nil }
-    return upper &<< UInt64(truncatingIfNeeded: 4 &* restCount) | lower
   }
 
   private static let quickDirection = Bytes.word(" dir=")
