@@ -127,7 +127,7 @@ void *dma_pool_alloc(struct dma_pool *pool, int flags, dma_addr_t *handle) {
   return swiftdma_at_pool_alloc(pool, flags, handle, NOWHERE(0));
 }
 void *dma_pool_zalloc(struct dma_pool *pool, int flags, dma_addr_t *handle) {
-  return swiftdma_at_pool_alloc(pool, flags, handle, NOWHERE(SWIFTDMA_CALL_ZEROED));
+  return swiftdma_at_pool_alloc(pool, flags | __GFP_ZERO, handle, NOWHERE(0));
 }
 void dma_pool_free(struct dma_pool *pool, void *vaddr, dma_addr_t addr) {
   swiftdma_at_pool_free(pool, vaddr, addr, NOWHERE(0));

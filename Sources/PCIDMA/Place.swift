@@ -22,7 +22,6 @@ struct Place {
   var isForDevice: Bool { word >> 48 & UInt64(SWIFTDMA_CALL_FOR_DEVICE) != 0 }
   var isStreaming: Bool { word >> 48 & UInt64(SWIFTDMA_CALL_STREAMING) != 0 }
   var isCoherent: Bool { word >> 48 & UInt64(SWIFTDMA_CALL_COHERENT) != 0 }
-  var isZeroed: Bool { word >> 48 & UInt64(SWIFTDMA_CALL_ZEROED) != 0 }
 
   /// The place for events.
   var site: CallSite {

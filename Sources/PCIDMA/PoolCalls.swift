@@ -12,6 +12,19 @@ final class PoolBox {
   }
 }
 
+extension RawPool {
+  /// What a live pool's slot says; nil for any other pool, and for what is none.
+  @inline(__always)
+  fileprivate init?(_ pointer: UnsafeMutablePointer<pci_pool>?) {
+    // SAFETY: set together before the magazines were; a live slot's pool lives.
+    guard let slot = unsafe swiftdma_quick_pool(pointer) else { return nil }
+    unsafe self.init(
+      core: slot.pointee.core.unsafelyUnwrapped,
+      magazines: slot.pointee.magazines.unsafelyUnwrapped,
+      device: slot.pointee.device.unsafelyUnwrapped)
+  }
+}
+
 extension DeviceBox {
   fileprivate func reportPool(_ rule: StaticString, _ place: Place, _ text: String) {
     machine.report(rule, dma.name, place.site, text)
@@ -54,7 +67,7 @@ public func swiftdma_at_pool_create(
     guard let slot = unsafe Registry.shared.with({ unsafe $0.takePool() }) else {
       throw .machine(code: 23)
     }
-    unsafe slot.pointee.core = unsafe pool.raw.opaque
+    unsafe PoolBox.publish(pool, slot)
     unsafe slot.pointee.object = unsafe Unmanaged.passRetained(PoolBox(device: box, pool: pool))
       .toOpaque()
     unsafe swiftdma_set_state(&slot.pointee.state, SlotState.live)
@@ -73,22 +86,29 @@ public func swiftdma_at_pool_alloc(
   _ handle: UnsafeMutablePointer<dma_addr_t>?,
   _ file: UnsafePointer<CChar>?, _ place: UInt64
 ) -> UnsafeMutableRawPointer? {
-  if let core = unsafe swiftdma_pool_core(pointer), let handle = unsafe handle,
-    flags & Int32(__GFP_WAIT) == 0 || !ExecutionContext.current.isAtomic, place >> 48 == 0
-  {
-    // SAFETY: a live slot's core lives.
-    let address = unsafe RawPool(opaque: core).take(handle)
-    if address != 0 { return unsafe UnsafeMutableRawPointer(bitPattern: address) }
+  guard _fastPath(flags & Int32(__GFP_WAIT | __GFP_ZERO) == 0) || isPlain(flags),
+    let quick = unsafe RawPool(pointer)
+  else { return unsafe swiftdma_pool_alloc_slowly(pointer, flags, handle, file, place) }
+  guard let handle = unsafe handle else {
+    return unsafe swiftdma_pool_alloc_slowly(pointer, flags, nil, file, place)
   }
-  return unsafe allocateSlowly(pointer, flags, handle, Place(file, place))
+  return unsafe quick.take(handle) {
+    unsafe swiftdma_pool_alloc_slowly(pointer, flags, handle, file, place)
+  }
 }
 
-@inline(never)
-private func allocateSlowly(
+/// Whether nothing but a block is asked for that may be waited for.
+@inline(__always)
+private func isPlain(_ flags: Int32) -> Bool {
+  flags & Int32(__GFP_ZERO) == 0 && !ExecutionContext.current.isAtomic
+}
+
+@c @implementation
+public func swiftdma_pool_alloc_slowly(
   _ pointer: UnsafeMutablePointer<pci_pool>?, _ flags: Int32,
-  _ handle: UnsafeMutablePointer<dma_addr_t>?,
-  _ place: Place
+  _ handle: UnsafeMutablePointer<dma_addr_t>?, _ file: UnsafePointer<CChar>?, _ word: UInt64
 ) -> UnsafeMutableRawPointer? {
+  let place = unsafe Place(file, word)
   guard let box = unsafe pool(pointer, place, "pci_pool_alloc") else { return nil }
   guard let handle = unsafe handle else {
     box.device.refuse(place, "pci_pool_alloc was given no place for the handle")
@@ -106,7 +126,7 @@ private func allocateSlowly(
   do throws(DMAError) {
     let memory = try box.allocate(mayWait: mayWait, place)
     unsafe handle.pointee = memory.address.rawValue
-    if place.isZeroed {
+    if flags & Int32(__GFP_ZERO) != 0 {
       unsafe memory.cpuAddress.initializeMemory(
         as: UInt8.self, repeating: 0, count: box.pool.blockSize)
     }
@@ -156,10 +176,21 @@ public func swiftdma_at_pool_free(
   _ handle: dma_addr_t,
   _ file: UnsafePointer<CChar>?, _ place: UInt64
 ) {
-  if let core = unsafe swiftdma_pool_core(pointer) {
-    // SAFETY: a live slot's core lives.
-    if unsafe RawPool(opaque: core).put(UInt(bitPattern: address), handle) { return }
+  if let quick = unsafe RawPool(pointer),
+    quick.putLastTaken(UInt(bitPattern: address), handle)
+  {
+    return
   }
+  unsafe freeOther(pointer, address, handle, file, place)
+}
+
+/// Frees another block than the one that the thread took last.
+@inline(never)
+private func freeOther(
+  _ pointer: UnsafeMutablePointer<pci_pool>?, _ address: UnsafeMutableRawPointer?,
+  _ handle: dma_addr_t, _ file: UnsafePointer<CChar>?, _ place: UInt64
+) {
+  if let quick = unsafe RawPool(pointer), quick.put(UInt(bitPattern: address), handle) { return }
   unsafe freeSlowly(pointer, address, handle, Place(file, place))
 }
 
@@ -200,11 +231,19 @@ public func swiftdma_at_pool_destroy(
 }
 
 extension PoolBox {
+  /// Lets the fast paths use a slot's pool, if it is one for them.
+  static func publish(_ pool: DMAPool, _ slot: UnsafeMutablePointer<pci_pool>) {
+    guard let quick = unsafe pool.raw?.opaque else { return }
+    unsafe slot.pointee.core = unsafe quick.core
+    unsafe slot.pointee.device = unsafe quick.device
+    unsafe swiftdma_set_magazines(slot, quick.magazines)
+  }
+
   /// Makes a slot free; its pool ends with its object.
   static func end(_ slot: UnsafeMutablePointer<pci_pool>) {
     let object = unsafe slot.pointee.object
     unsafe swiftdma_set_state(&slot.pointee.state, SlotState.free)
-    unsafe slot.pointee.core = nil
+    unsafe swiftdma_set_magazines(slot, nil)
     unsafe slot.pointee.object = nil
     // SAFETY: retained when the slot became live.
     if let object = unsafe object { unsafe Unmanaged<PoolBox>.fromOpaque(object).release() }

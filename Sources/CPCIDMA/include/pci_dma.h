@@ -64,6 +64,10 @@ enum dma_data_direction {
 #define __GFP_DMA 0x08
 #define GFP_DMA __GFP_DMA
 #endif
+#ifndef __GFP_ZERO
+/* A block of a pool full of zeroes. */
+#define __GFP_ZERO 0x8000
+#endif
 #define SLAB_ATOMIC GFP_ATOMIC
 #define SLAB_KERNEL GFP_KERNEL
 #define SLAB_NFS GFP_NFS
@@ -328,12 +332,21 @@ void *sg_virt(struct scatterlist *sg);
 #define SWIFTDMA_CALL_FOR_DEVICE 8u /* syncs; both: as the document's single call */
 #define SWIFTDMA_CALL_STREAMING 16u /* masks */
 #define SWIFTDMA_CALL_COHERENT 32u  /* masks */
-#define SWIFTDMA_CALL_ZEROED 64u    /* blocks of pools */
 
 #define SWIFTDMA_PLACE(kind, file, line)                                       \
   (((uint64_t)(kind) << 48) | ((uint64_t)((sizeof(file) - 1) & 0xffff) << 32) | \
    (uint64_t)(uint32_t)(line))
 #define SWIFTDMA_HERE(kind) __FILE__, SWIFTDMA_PLACE(kind, __FILE__, __LINE__)
+
+/* The calls of every transfer: with the shared library too without a stop at the linkage table. */
+#if defined(__has_attribute)
+#if __has_attribute(noplt)
+#define SWIFTDMA_HOT __attribute__((noplt))
+#endif
+#endif
+#ifndef SWIFTDMA_HOT
+#define SWIFTDMA_HOT
+#endif
 
 int swiftdma_at_supported(const void *dev, uint64_t mask, const char *file, uint64_t place);
 int swiftdma_at_set_mask(const void *dev, uint64_t mask, const char *file, uint64_t place);
@@ -344,15 +357,19 @@ void swiftdma_at_free(const void *dev, size_t size, void *address, dma_addr_t ha
 struct pci_pool *swiftdma_at_pool_create(const char *name, const void *dev, size_t size,
                                          size_t align, size_t boundary, int flags,
                                          const char *file, uint64_t place);
+SWIFTDMA_HOT
 void *swiftdma_at_pool_alloc(struct pci_pool *pool, int flags, dma_addr_t *handle, const char *file,
                              uint64_t place);
+SWIFTDMA_HOT
 void swiftdma_at_pool_free(struct pci_pool *pool, void *address, dma_addr_t handle,
                            const char *file, uint64_t place);
 void swiftdma_at_pool_destroy(struct pci_pool *pool, const char *file, uint64_t place);
+SWIFTDMA_HOT
 dma_addr_t swiftdma_at_map(const void *dev, void *address, size_t size, int direction,
                            const char *file, uint64_t place);
 dma_addr_t swiftdma_at_map_page(const void *dev, struct page *page, size_t offset, size_t size,
                                 int direction, const char *file, uint64_t place);
+SWIFTDMA_HOT
 void swiftdma_at_unmap(const void *dev, dma_addr_t handle, size_t size, int direction,
                        const char *file, uint64_t place);
 int swiftdma_at_map_sg(const void *dev, struct scatterlist *sg, int nents, int direction,
@@ -432,7 +449,7 @@ int swiftdma_at_mapping_error(const void *dev, dma_addr_t handle, const char *fi
 #define dma_pool_alloc(pool, flags, handle) \
   swiftdma_at_pool_alloc(pool, (int)(flags), handle, SWIFTDMA_HERE(0))
 #define dma_pool_zalloc(pool, flags, handle) \
-  swiftdma_at_pool_alloc(pool, (int)(flags), handle, SWIFTDMA_HERE(64u))
+  swiftdma_at_pool_alloc(pool, (int)(flags) | __GFP_ZERO, handle, SWIFTDMA_HERE(0))
 #define dma_pool_free(pool, address, handle) \
   swiftdma_at_pool_free(pool, address, handle, SWIFTDMA_HERE(0))
 /* As kfree, it takes a null pool. */

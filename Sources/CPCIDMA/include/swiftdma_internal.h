@@ -24,11 +24,14 @@ enum { SWIFTDMA_SLOT_FREE = 0, SWIFTDMA_SLOT_LIVE = 1 };
 
 struct pci_pool {
   uint32_t state;
-  /* The pool's core, for the calls that every driver makes all the time. */
+  /* Where the calls that every driver makes all the time look: magazines are not null while they may
+   * look at all. */
   void *core;
+  void *magazines;
+  void *device;
   /* The Swift object. */
   void *object;
-  uint64_t unused[5];
+  uint64_t unused[3];
 };
 
 struct swiftdma_device_slot {
@@ -84,14 +87,17 @@ SWIFTDMA_LOOK_UP(swiftdma_find_device_slot, struct swiftdma_device_slot, swiftdm
 SWIFTDMA_LOOK_UP(swiftdma_find_machine, struct swiftdma_machine, swiftdma_machine_slots)
 SWIFTDMA_LOOK_UP(swiftdma_find_model, struct swiftdma_model, swiftdma_model_slots)
 
-/* The core of a live pool, whose slot it is in; NULL for anything else. */
-SWIFTDMA_INLINE void *swiftdma_pool_core(const void *pointer) {
+/* A pool that the fast paths may use; NULL for any other, and for what is none. */
+SWIFTDMA_INLINE struct pci_pool *swiftdma_quick_pool(const void *pointer) {
   uintptr_t offset = (uintptr_t)pointer - (uintptr_t)swiftdma_pool_slots;
   if (__builtin_expect((offset & ~(uintptr_t)(SWIFTDMA_POOL_COUNT * sizeof(struct pci_pool) - 64)) != 0, 0)) {
     return NULL;
   }
-  return __atomic_load_n(&((struct pci_pool *)((uintptr_t)swiftdma_pool_slots + offset))->core,
-                         __ATOMIC_ACQUIRE);
+  struct pci_pool *pool = (struct pci_pool *)((uintptr_t)swiftdma_pool_slots + offset);
+  return __atomic_load_n(&pool->magazines, __ATOMIC_ACQUIRE) != NULL ? pool : NULL;
+}
+SWIFTDMA_INLINE void swiftdma_set_magazines(struct pci_pool *pool, void *magazines) {
+  __atomic_store_n(&pool->magazines, magazines, __ATOMIC_RELEASE);
 }
 _Static_assert(sizeof(struct pci_pool) == 64 && (SWIFTDMA_POOL_COUNT & (SWIFTDMA_POOL_COUNT - 1)) == 0,
                "a slot's offset has no other bits");
@@ -138,6 +144,9 @@ void swiftdma_set_error(int error);
 void swiftdma_call_interrupt(void (*handler)(int, void *, void *), int irq, void *device);
 
 /* Implemented in Swift. */
+/* All that swiftdma_at_pool_alloc does not do itself: with its type, so that it ends with a jump. */
+void *swiftdma_pool_alloc_slowly(struct pci_pool *pool, int flags, dma_addr_t *handle,
+                                 const char *file, uint64_t place);
 int swiftdma_request_irq(unsigned int irq, void (*handler)(int, void *, void *), unsigned long flags,
                          void *device);
 void swiftdma_free_irq(unsigned int irq, void *device);

@@ -88,8 +88,10 @@ public final class DMAPool {
     try unsafe PoolCore.destroy(core, site)
   }
 
-  /// What the C interface keeps for its fast paths.
-  package var raw: RawPool { unsafe RawPool(core: core) }
+  /// What the C interface keeps for its fast paths; nil where each block is zeroed first.
+  package var raw: RawPool? {
+    unsafe core.pointee.isZeroing ? nil : unsafe RawPool(core: core)
+  }
 }
 
 // SAFETY: what the core's threads share is atomic or behind its lock (see PoolMagazine).

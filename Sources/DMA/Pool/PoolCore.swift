@@ -92,14 +92,18 @@ struct PoolMagazine: ~Copyable {
   /// A magazine with its blocks behind it, on cache lines of its own.
   static func make(capacity: Int) -> UnsafeMutablePointer<PoolMagazine> {
     precondition(MemoryLayout<PoolMagazine>.size <= 16, "the blocks lie behind the header")
+    // Behind the stack one more entry, and the record that entries hold until they are used: one that
+    // is never allocated, so that `RawPool` may compare what stands above the top.
+    let recordOffset = 16 + (capacity + 1) * MemoryLayout<UInt>.stride
     // Whole pairs of cache lines: processors fetch them in pairs.
-    let byteCount = (16 + capacity * MemoryLayout<UInt>.stride + 127) & ~127
+    let byteCount = (recordOffset + MemoryLayout<PoolRecord>.size + 127) & ~127
     let memory = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 128)
-    // Entries that were never used are zero: `RawPool` looks above the top.
-    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
-    // SAFETY: freshly allocated; a pointer is a word.
-    unsafe (memory + 16).bindMemory(
-      to: UnsafeMutablePointer<PoolRecord>.self, capacity: capacity)
+    // SAFETY: freshly allocated, with room for header, entries and record.
+    let never = unsafe (memory + recordOffset).bindMemory(to: PoolRecord.self, capacity: 1)
+    unsafe never.initialize(to: PoolRecord(cpuAddress: 0, address: 0, page: 0, isRaw: Atomic(0)))
+    let blocks = unsafe (memory + 16).bindMemory(
+      to: UnsafeMutablePointer<PoolRecord>.self, capacity: capacity + 1)
+    unsafe blocks.initialize(repeating: never, count: capacity + 1)
     let magazine = unsafe memory.bindMemory(to: PoolMagazine.self, capacity: 1)
     unsafe magazine.initialize(to: PoolMagazine(isBusy: Atomic(0), count: 0))
     return unsafe magazine
@@ -116,17 +120,29 @@ extension PoolCore {
   static func enterMagazine(
     _ core: UnsafeMutablePointer<PoolCore>, _ unusual: UInt32
   ) -> UnsafeMutablePointer<PoolMagazine>? {
+    // SAFETY: the pool, which the caller has, keeps its core.
+    unsafe enterMagazine(core, core.pointee.magazines, core.pointee.device, unusual)
+  }
+
+  /// The same for who knows where the core's magazines and its device are.
+  @inlinable
+  @inline(__always)
+  static func enterMagazine(
+    _ core: UnsafeMutablePointer<PoolCore>,
+    _ magazines: UnsafeMutablePointer<UnsafeMutablePointer<PoolMagazine>?>,
+    _ device: UnsafeMutablePointer<DMADeviceCore>, _ unusual: UInt32
+  ) -> UnsafeMutablePointer<PoolMagazine>? {
     // SAFETY: the pool, which the caller has, keeps core and magazines; a slot is below the table's
     // size. Only the thread that has the slot gets past `isBusy` (see PoolMagazine).
-    guard unsafe core.pointee.device.pointee.flags & unusual == 0,
-      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot_claimed())]
+    guard unsafe device.pointee.flags & unusual == 0,
+      let magazine = unsafe magazines[Int(dma_thread_slot_claimed())]
     else { return nil }
     // Relaxed, and a fence that costs nothing: whoever stops magazines pays for both. Without such
     // a fence there are no magazines.
     unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
     dma_fence_light_free()
     // Acquiring: what was done to a stopped magazine is seen once the mode is plain again.
-    guard unsafe core.pointee.mode.load(ordering: .acquiring) == 0 else {
+    guard unsafe _fastPath(core.pointee.mode.load(ordering: .acquiring) == 0) else {
       unsafe leaveMagazine(magazine)
       return nil
     }
@@ -150,9 +166,18 @@ extension PoolCore {
     guard let magazine = unsafe enterMagazine(core, DMADeviceCore.Flags.notPlain) else {
       return nil
     }
+    return unsafe take(magazine)
+  }
+
+  /// Takes a block from a magazine that was entered, and leaves it.
+  @inlinable
+  @inline(__always)
+  static func take(
+    _ magazine: UnsafeMutablePointer<PoolMagazine>
+  ) -> UnsafeMutablePointer<PoolRecord>? {
     // SAFETY: inside, the magazine is this thread's; entries below its count are set.
     let count = unsafe magazine.pointee.count
-    guard count > 0 else {
+    guard _fastPath(count > 0) else {
       unsafe leaveMagazine(magazine)
       return nil
     }

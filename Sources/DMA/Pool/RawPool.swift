@@ -1,38 +1,72 @@
-public import DMASupport
 public import Synchronization
 
 /// The fast paths of blocks by address, as the C interface has them.
 ///
-/// Valid as long as its pool. What these cannot do at once, `allocateRaw` and `freeRaw` do.
+/// Valid as long as its pool. What these cannot do at once, `allocateRaw` and `freeRaw` do. It says
+/// where in the pool's core and its device's the paths look: each access is then one step away, not
+/// two or three.
 @safe
 @frozen
 @usableFromInline
 package struct RawPool: BitwiseCopyable {
   @usableFromInline let core: UnsafeMutablePointer<PoolCore>
+  @usableFromInline
+  let magazines: UnsafeMutablePointer<UnsafeMutablePointer<PoolMagazine>?>
+  @usableFromInline let device: UnsafeMutablePointer<DMADeviceCore>
 
-  init(core: UnsafeMutablePointer<PoolCore>) { unsafe self.core = unsafe core }
+  init(core: UnsafeMutablePointer<PoolCore>) {
+    unsafe self.core = core
+    unsafe magazines = core.pointee.magazines
+    unsafe device = core.pointee.device
+  }
 
-  /// For those who keep it in C.
-  package var opaque: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(core) }
+  /// For those who keep it in C: what `init(opaque:)` takes.
+  package var opaque:
+    (
+      core: UnsafeMutableRawPointer, magazines: UnsafeMutableRawPointer,
+      device: UnsafeMutableRawPointer
+    )
+  {
+    unsafe (
+      UnsafeMutableRawPointer(core), UnsafeMutableRawPointer(magazines),
+      UnsafeMutableRawPointer(device)
+    )
+  }
 
   /// The reverse of `opaque`.
   @inlinable
-  package init(opaque: UnsafeMutableRawPointer) {
+  @inline(__always)
+  package init(
+    core: UnsafeMutableRawPointer, magazines: UnsafeMutableRawPointer,
+    device: UnsafeMutableRawPointer
+  ) {
     // SAFETY: the caller's promise.
-    unsafe core = unsafe opaque.assumingMemoryBound(to: PoolCore.self)
+    unsafe self.core = unsafe core.assumingMemoryBound(to: PoolCore.self)
+    unsafe self.magazines = unsafe magazines.assumingMemoryBound(
+      to: UnsafeMutablePointer<PoolMagazine>?.self)
+    unsafe self.device = unsafe device.assumingMemoryBound(to: DMADeviceCore.self)
   }
 
-  /// A block of the calling thread's own: its CPU address, or 0 when there is more to do.
+  /// The calling thread's magazine, now its alone; see `PoolCore.enterMagazine`.
   @inlinable
   @inline(__always)
-  package func take(_ address: UnsafeMutablePointer<UInt64>) -> UInt {
+  func enter(_ unusual: UInt32) -> UnsafeMutablePointer<PoolMagazine>? {
+    unsafe PoolCore.enterMagazine(core, magazines, device, unusual)
+  }
+
+  /// A block of the calling thread's own; when there is more to do, what `orElse` returns.
+  @inlinable
+  @inline(__always)
+  package func take(
+    _ address: UnsafeMutablePointer<UInt64>, orElse: () -> UnsafeMutableRawPointer?
+  ) -> UnsafeMutableRawPointer? {
     // SAFETY: the core lives as long as its pool; the caller has room for a word.
-    guard unsafe !core.pointee.isZeroing, let record = unsafe PoolCore.takeCached(core) else {
-      return 0
-    }
+    guard let magazine = unsafe enter(DMADeviceCore.Flags.notPlain),
+      let record = unsafe PoolCore.take(magazine)
+    else { return unsafe orElse() }
     unsafe record.pointee.isRaw.store(1, ordering: .relaxed)
     unsafe address.pointee = unsafe record.pointee.address
-    return unsafe record.pointee.cpuAddress
+    return unsafe UnsafeMutableRawPointer(bitPattern: record.pointee.cpuAddress)
   }
 
   /// Gives a block back; false, and nothing is changed, when there is more to do or to say.
@@ -42,7 +76,6 @@ package struct RawPool: BitwiseCopyable {
   @inlinable
   @inline(__always)
   package func put(_ cpuAddress: UInt, _ address: UInt64) -> Bool {
-    if putLastTaken(cpuAddress, address) { return true }
     // SAFETY: as above; records stay while the pool does.
     let geometry = unsafe core.pointee.quick
     let start = address & geometry.pageMask
@@ -67,32 +100,27 @@ package struct RawPool: BitwiseCopyable {
 extension RawPool {
   /// Gives back the block that the calling thread took last, which still stands above the top of its
   /// magazine: it is compared, not looked up.
+  ///
+  /// False, and nothing is changed, for any other: then `put` may know it.
   @inlinable
   @inline(__always)
-  func putLastTaken(_ cpuAddress: UInt, _ address: UInt64) -> Bool {
-    // SAFETY: as for `putCached`; entries above the top are records of this pool, or zero.
-    guard unsafe core.pointee.device.pointee.flags & DMADeviceCore.Flags.observed == 0,
-      let magazine = unsafe core.pointee.magazines[Int(dma_thread_slot_claimed())]
-    else { return false }
-    unsafe magazine.pointee.isBusy.store(1, ordering: .relaxed)
-    dma_fence_light_free()
-    var isDone = false
-    // Acquiring: as in `putCached`.
-    if unsafe core.pointee.mode.load(ordering: .acquiring) == 0 {
-      let count = unsafe magazine.pointee.count
-      if unsafe count < core.pointee.magazineCapacity,
-        let record = unsafe UnsafeMutablePointer<PoolRecord>(
-          bitPattern: UInt(bitPattern: PoolMagazine.blocks(magazine)[count])),
-        unsafe record.pointee.address == address, unsafe record.pointee.cpuAddress == cpuAddress,
-        unsafe record.pointee.isRaw.load(ordering: .relaxed) != 0
-      {
-        unsafe record.pointee.isRaw.store(0, ordering: .relaxed)
-        unsafe magazine.pointee.count = count &+ 1
-        isDone = true
-      }
+  package func putLastTaken(_ cpuAddress: UInt, _ address: UInt64) -> Bool {
+    guard let magazine = unsafe enter(DMADeviceCore.Flags.observed) else { return false }
+    // SAFETY: as for `putCached`; entries above the top are records of this pool or, the one behind a
+    // full stack too, a record that is never allocated.
+    let count = unsafe magazine.pointee.count
+    let record = unsafe PoolMagazine.blocks(magazine)[count]
+    guard
+      unsafe record.pointee.address == address && record.pointee.cpuAddress == cpuAddress
+        && record.pointee.isRaw.load(ordering: .relaxed) != 0
+    else {
+      unsafe PoolCore.leaveMagazine(magazine)
+      return false
     }
-    unsafe magazine.pointee.isBusy.store(0, ordering: .releasing)
-    return isDone
+    unsafe record.pointee.isRaw.store(0, ordering: .relaxed)
+    unsafe magazine.pointee.count = count &+ 1
+    unsafe PoolCore.leaveMagazine(magazine)
+    return true
   }
 }
 
