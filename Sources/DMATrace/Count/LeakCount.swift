@@ -27,6 +27,7 @@ public struct LeakCount: Sendable {
     throws(TraceInputError) -> (count: LeakCount, nanoseconds: [UInt64])
   {
     let mapped = try map(path)
+    unsafe MappedFile.populate(mapped.base, mapped.base + mapped.count)
     var result = LeakCount()
     var times: [UInt64] = []
     for _ in 0..<max(turns, 1) {
@@ -51,7 +52,8 @@ public struct LeakCount: Sendable {
   /// - Throws: `TraceInputError.cannotRead`.
   public static func count(_ path: String, threads: Int = 1) throws(TraceInputError) -> LeakCount {
     let mapped = try map(path)
-    return unsafe count(mapped.base, mapped.count, threads: max(1, min(threads, 64)))
+    return unsafe count(
+      mapped.base, mapped.count, threads: max(1, min(threads, 64)), populates: true)
   }
 
   private static func map(_ path: String) throws(TraceInputError) -> MappedFile {
@@ -76,13 +78,15 @@ public struct LeakCount: Sendable {
   }
 
   /// Counts text in memory, with `Bytes.readablePadding` readable bytes behind it.
-  static func count(_ base: UnsafePointer<UInt8>, _ count: Int, threads: Int) -> LeakCount {
+  static func count(
+    _ base: UnsafePointer<UInt8>, _ count: Int, threads: Int, populates: Bool = false
+  ) -> LeakCount {
     var jobs: [LeakJob] = []
     var start = 0
     for index in 1...threads {
       var end = index == threads ? count : count / threads * index
       while end < count, end > start, unsafe base[end - 1] != 0x0a { end += 1 }
-      if end > start { unsafe jobs.append(LeakJob(base + start, base + end)) }
+      if end > start { unsafe jobs.append(LeakJob(base + start, base + end, populates: populates)) }
       start = max(start, end)
     }
     for job in jobs.dropFirst() { job.start() }
@@ -140,7 +144,11 @@ private final class LeakJob: @unchecked Sendable {
   private var thread = pthread_t()
   private var runs = false
 
-  init(_ from: UnsafePointer<UInt8>, _ to: UnsafePointer<UInt8>) {
+  /// Whether the text is a file that must be put into the page table first.
+  private let populates: Bool
+
+  init(_ from: UnsafePointer<UInt8>, _ to: UnsafePointer<UInt8>, populates: Bool) {
+    self.populates = populates
     unsafe self.from = unsafe from
     unsafe self.to = unsafe to
   }
@@ -157,6 +165,7 @@ private final class LeakJob: @unchecked Sendable {
   }
 
   func run() {
+    if populates { unsafe MappedFile.populate(from, to) }
     var scan = self.scan
     unsafe scan.scan(from, to)
     scan.finish()

@@ -93,9 +93,9 @@ struct LeakScan {
     var at = unsafe device + length
     guard length &- 1 < 15, length > 0, unsafe Bytes.load8(at) & 0xff_ffff_ffff == Self.dirKey
     else { return nil }
-    // " dir=TO_DEVICE", FROM_DEVICE, BIDIRECTIONAL: the letter says how much to skip.
     let direction = unsafe at[5]
-    unsafe at += Self.directionLength(direction)
+    guard Digits.isDirection(direction) else { return nil }
+    unsafe at += Digits.directionLength(direction)
     guard unsafe Bytes.load8(at) == Self.busKey, unsafe Bytes.load4(at + 6) &>> 16 == 0x3d72 else {
       return nil
     }
@@ -127,12 +127,6 @@ struct LeakScan {
   /// Bytes of a line that are looked at before anything says that they are there.
   private static let quickRoom = 256
   private static let longestColumn = 96
-
-  @inline(__always)
-  private static func directionLength(_ first: UInt8) -> Int {
-    // B, T and F differ in bits 1 and 2; other letters fail at what must follow.
-    Int(truncatingIfNeeded: (0x0010_000e_0012_0000 as UInt64 &>> (UInt64(first & 6) &<< 3)) & 0xff)
-  }
 
   /// Whether one of the first `count` bytes ends the line, looked at in sixteens.
   @inline(__always)

@@ -20,7 +20,7 @@ struct MappedFile: ~Copyable {
     else { return nil }
     if count > 0 {
       let over = unsafe mmap(
-        space, count, PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_POPULATE, file, 0)
+        space, count, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0)
       guard unsafe over != MAP_FAILED else {
         unsafe munmap(space, mapped)
         return nil
@@ -30,6 +30,17 @@ struct MappedFile: ~Copyable {
     unsafe base = UnsafePointer(space.assumingMemoryBound(to: UInt8.self))
     self.count = count
     self.mappedCount = mapped
+  }
+
+  /// Puts a stretch of the file into the page table at once, which costs less than a fault for each
+  /// few pages; `range` is of a file that has it all in memory already, or will soon.
+  static func populate(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) {
+    let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
+    let from = UInt(bitPattern: start) & ~(page - 1)
+    let to = UInt(bitPattern: end)
+    guard to > from, let at = unsafe UnsafeMutableRawPointer(bitPattern: from) else { return }
+    // An older kernel refuses: then there are faults.
+    _ = unsafe madvise(at, Int(to - from), 22)  // MADV_POPULATE_READ
   }
 
   deinit {

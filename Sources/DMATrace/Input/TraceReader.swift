@@ -33,6 +33,10 @@ struct TraceReader {
       if let readError { throw readError }
       if status != 0 { throw .cannotUnpack(path: path, tool: packing.tool, status: status) }
     } else if isRegular, let mapped = MappedFile(file, count: Int(status.st_size)) {
+      // A larger one may not be in memory: then it comes while it is being read.
+      if mapped.count < 1 << 30 {
+        unsafe MappedFile.populate(mapped.base, mapped.base + mapped.count)
+      }
       try unsafe readMemory(mapped.base, mapped.count, path, into: sink)
     } else {
       try readStream(file, path, head: head, into: sink)

@@ -59,6 +59,27 @@ enum Digits {
     return value
   }
 
+  /// Whether a direction begins with this letter: B, F or T.
+  @inline(__always)
+  static func isDirection(_ letter: UInt8) -> Bool {
+    let index = letter &- 0x42
+    return index < 32 && (0x0004_0011 as UInt32 &>> UInt32(index)) & 1 == 1
+  }
+
+  /// The characters of " dir=TO_DEVICE", FROM_DEVICE and BIDIRECTIONAL, by the first letter.
+  ///
+  /// B, T and F differ in bits 1 and 2. For any other letter what must follow is not found there.
+  @inline(__always)
+  static func directionLength(_ letter: UInt8) -> Int {
+    Int(truncatingIfNeeded: (0x0010_000e_0012_0000 as UInt64 &>> (UInt64(letter & 6) &<< 3)) & 0xff)
+  }
+
+  /// The direction's number in Linux, by its first letter: B 0, T 1, F 2.
+  @inline(__always)
+  static func directionNumber(_ letter: UInt8) -> UInt8 {
+    UInt8(truncatingIfNeeded: 0x0002_0001_0000_0000 as UInt64 &>> (UInt64(letter & 6) &<< 3))
+  }
+
   /// Up to sixteen small hexadecimal digits that end at a space.
   @inline(__always)
   static func hexField(_ at: inout UnsafePointer<UInt8>) -> UInt64? {

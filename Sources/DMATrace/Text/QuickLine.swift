@@ -64,7 +64,7 @@ extension TextParser {
     event.time = seconds &* 1_000_000_000 &+ fraction &* 1000
     event.flags = .timed
     guard unsafe quickFields(&at, end), unsafe at <= end else { return nil }
-    context.isTimed = true
+    if !context.isTimed { context.isTimed = true }
     if context.forgetsLists { context.listCount = 0 }
     event.listStart = UInt32(truncatingIfNeeded: context.listCount)
     return unsafe at
@@ -83,18 +83,11 @@ extension TextParser {
     guard deviceLength &- 1 < 15, deviceLength > 0 else { return false }
     unsafe at += deviceLength
     guard unsafe Bytes.load8(at) & 0xff_ffff_ffff == Self.quickDirection else { return false }
-    switch unsafe at[5] {
-    case 0x54:  // TO_DEVICE
-      event.direction = 1
-      unsafe at += 14
-    case 0x46:  // FROM_DEVICE
-      event.direction = 2
-      unsafe at += 16
-    case 0x42:  // BIDIRECTIONAL
-      event.direction = 0
-      unsafe at += 18
-    default: return false
-    }
+    // Three directions in no order: a table costs less than a wrong guess.
+    let letter = unsafe at[5]
+    guard Digits.isDirection(letter) else { return false }
+    event.direction = Digits.directionNumber(letter)
+    unsafe at += Digits.directionLength(letter)
     guard unsafe Bytes.load8(at) == Self.quickBus, unsafe at[8] == 0x72, unsafe at[9] == 0x3d
     else { return false }
     unsafe at += 10

@@ -19,7 +19,10 @@
 
     func run() throws {
       do throws(TraceInputError) {
-        let (count, times) = try LeakCount.measure(file, threads: threads, turns: `repeat`)
+        let (count, times) =
+          `repeat` > 1
+          ? try LeakCount.measure(file, threads: threads, turns: `repeat`)
+          : (try LeakCount.count(file, threads: threads), [])
         var text = ""
         for device in count.devices {
           text +=
