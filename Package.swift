@@ -78,8 +78,8 @@ let package = Package(
     .target(
       name: "PCIDMA",
       dependencies: [
-        "CPCIDMA", "CSimulatedHost", "DMA", "DMAChecker", "DMAMapping", "PCI", "QEMUMachine",
-        "SimulatedMachine",
+        "CPCIDMA", "CSimulatedHost", "DMA", "DMAChecker", "DMAMapping", "GuardPages", "PCI",
+        "QEMUMachine", "SimulatedMachine",
       ],
       swiftSettings: embeddable),
     .target(name: "CVFIO"),

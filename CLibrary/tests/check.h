@@ -28,19 +28,27 @@ struct seen {
   char rule[64];
   char file[64];
   unsigned int line;
+  char mapped_file[64];
+  unsigned int mapped_line;
   char text[1024];
 };
 static struct seen seen[64];
 static int seen_count;
 
+__attribute__((unused)) static const char *base_name(const char *path) {
+  const char *name = strrchr(path, '/');
+  return name != NULL ? name + 1 : path;
+}
+
 __attribute__((unused)) static void remember(void *context, const struct swiftdma_finding *finding) {
   (void)context;
   if (seen_count == 64) return;
   struct seen *entry = &seen[seen_count++];
-  const char *name = strrchr(finding->file, '/');
   snprintf(entry->rule, sizeof(entry->rule), "%s", finding->rule);
-  snprintf(entry->file, sizeof(entry->file), "%s", name != NULL ? name + 1 : finding->file);
+  snprintf(entry->file, sizeof(entry->file), "%s", base_name(finding->file));
   entry->line = finding->line;
+  snprintf(entry->mapped_file, sizeof(entry->mapped_file), "%s", base_name(finding->mapped_file));
+  entry->mapped_line = finding->mapped_line;
   snprintf(entry->text, sizeof(entry->text), "%s", finding->text);
 }
 

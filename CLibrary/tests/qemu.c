@@ -52,6 +52,7 @@ static void run(enum swiftdma_mapping mapping, const char *name) {
     return;
   }
   start_checker(machine, 0);
+  CHECK(swiftdma_guard_start(machine) == -EOPNOTSUPP);
   struct pci_dev *dev = pci_find_device(0x1234, 0x11e8, NULL);
   CHECK(dev != NULL);
   if (dev == NULL) return;

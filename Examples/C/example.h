@@ -2,7 +2,7 @@
  *
  * What the examples share: a machine as the command line asks for it, with the checker on.
  *
- *     EXAMPLE [direct|bounce|bounce-all|iommu-strict|iommu-deferred] [incoherent]
+ *     EXAMPLE [direct|bounce|bounce-all|iommu-strict|iommu-deferred] [incoherent] [guarded]
  *
  * They end with 0 when the driver worked and broke no rule. */
 
@@ -40,11 +40,13 @@ __attribute__((unused)) static struct swiftdma_machine *example_machine(int coun
   struct swiftdma_machine_options options;
   struct swiftdma_checker_options checker;
   struct swiftdma_machine *machine = NULL;
+  int is_guarded = 0;
   memset(&options, 0, sizeof(options));
   options.struct_size = sizeof(options);
   options.flags = flags;
   for (int index = 1; index < count; index++) {
     if (strcmp(arguments[index], "incoherent") == 0) options.flags |= SWIFTDMA_INCOHERENT;
+    if (strcmp(arguments[index], "guarded") == 0) is_guarded = 1;
     for (int mapping = 0; mapping < 5; mapping++) {
       if (strcmp(arguments[index], names[mapping]) == 0) {
         options.mapping = (enum swiftdma_mapping)mapping;
@@ -60,6 +62,7 @@ __attribute__((unused)) static struct swiftdma_machine *example_machine(int coun
   checker.struct_size = sizeof(checker);
   checker.handler = print_finding;
   EXPECT(swiftdma_checker_start(machine, &checker) == 0);
+  if (is_guarded) EXPECT(swiftdma_guard_start(machine) == 0);
   return machine;
 }
 

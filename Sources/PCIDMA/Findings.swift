@@ -100,6 +100,7 @@ public func swiftdma_checker_finish(_ machine: UnsafeMutablePointer<swiftdma_mac
     return Int64(fail(Errno.noDevice))
   }
   guard let checker = box.checker else { return Int64(fail(Errno.invalid)) }
+  box.reportTouches()
   checker.checker.finish()
   return Int64(clamping: checker.violationCount)
 }
@@ -110,15 +111,15 @@ public func swiftdma_checker_count(_ machine: UnsafeMutablePointer<swiftdma_mach
     return Int64(fail(Errno.noDevice))
   }
   guard let checker = box.checker else { return Int64(fail(Errno.invalid)) }
+  box.reportTouches()
   return Int64(clamping: checker.violationCount)
 }
 
 @c @implementation
 public func swiftdma_guard_start(_ machine: UnsafeMutablePointer<swiftdma_machine>?) -> Int32 {
-  guard unsafe Registry.shared.live(machine) != nil else {
-    return fail(Errno.noDevice)
-  }
-  return fail(Errno.notSupported)
+  guard let box = unsafe Registry.shared.live(machine) else { return fail(Errno.noDevice) }
+  let number = box.startGuard()
+  return number == 0 ? 0 : fail(number)
 }
 
 @c @implementation

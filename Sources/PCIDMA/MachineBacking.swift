@@ -24,6 +24,9 @@ class MachineBacking {
   /// The simulated machine, where it is one.
   var simulated: SimulatedMachine? { nil }
 
+  /// Where the CPU sees memory that can be closed while devices see it; nil where it cannot.
+  var guardableAddresses: Range<UInt>? { nil }
+
   /// What an address belongs to.
   func classify(_ address: UInt, _ byteCount: Int) -> MemoryKind {
     let core = unsafe platform.unsafeCore
@@ -56,6 +59,7 @@ final class SimulatedBacking: MachineBacking {
   override var iommuRegisters: RegisterWindow? { machine.iommuRegisters }
   override var freeByteCount: UInt64 { machine.freeByteCount }
   override var simulated: SimulatedMachine? { machine }
+  override var guardableAddresses: Range<UInt>? { machine.linearAddresses }
 
   override func classify(_ address: UInt, _ byteCount: Int) -> MemoryKind {
     machine.classify(address, byteCount: byteCount)

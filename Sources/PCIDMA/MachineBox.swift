@@ -1,6 +1,7 @@
 internal import CPCIDMA
 internal import DMA
 internal import DMAMapping
+internal import GuardPages
 internal import PCI
 internal import SimulatedMachine
 
@@ -9,7 +10,8 @@ internal import SimulatedMachine
 final class MachineBox: @unchecked Sendable {
   // SAFETY (Sendable): what changes after creation is behind the lock.
   let backing: MachineBacking
-  let mapping: DMAMapping
+  /// What new devices get: guarded once guard mode is on.
+  private(set) var mapping: DMAMapping
   /// Nil where nothing translates.
   let domain: IOMMUDomain?
   let expectsErrorTests: Bool
@@ -21,6 +23,7 @@ final class MachineBox: @unchecked Sendable {
   private var pools: [UnsafeMutablePointer<pci_pool>] = unsafe []
   private var models: [UnsafeMutablePointer<swiftdma_model>] = unsafe []
   private(set) var checker: CheckerBox?
+  private var guardPages: GuardPages?
   let memory: KernelMemory
 
   var platform: Platform { backing.platform }
@@ -67,9 +70,11 @@ final class MachineBox: @unchecked Sendable {
     while let model = unsafe lock.withLock({ unsafe models.popLast() }) {
       unsafe ModelDevice.end(model)
     }
+    guardPages?.report()
     memory.end()
     checker?.stop(backing)
     checker = nil
+    guardPages = nil
     legacy?.dma.setObserver(nil)
     // The last of the circle: the device holds the machine.
     legacy = nil
@@ -79,6 +84,7 @@ final class MachineBox: @unchecked Sendable {
 
   /// One moment: devices work; interrupts, timers and tasklets run where they may.
   func relax() {
+    guardPages?.report()
     platform.relax()
     guard swiftdma_may_interrupt() != 0 else { return }
     for device in allDevices { device.deliverInterrupt() }
@@ -101,6 +107,32 @@ final class MachineBox: @unchecked Sendable {
     checker.watchBus(backing)
     return true
   }
+
+  /// Closes to the CPU what devices own, from the first device on.
+  ///
+  /// - Returns: 0 or a number of errno's.
+  func startGuard() -> Int32 {
+    guard let addresses = backing.guardableAddresses else { return Errno.notSupported }
+    guard let checker else { return Errno.invalid }
+    guard guardPages == nil, allDevices.isEmpty, (legacy?.dma.liveClassicCount ?? 0) == 0 else {
+      return Errno.busy
+    }
+    do throws(DMAError) {
+      let made = try GuardPages(addresses: addresses, checker: checker.checker)
+      guardPages = made
+      mapping = made.guarding(mapping)
+    } catch { return error.number }
+    legacy?.dma.setObserver(nil)
+    let replaced = unsafe DeviceBox(
+      machine: self, dma: DMADevice.legacy(platform: platform, mapping: mapping), pci: nil,
+      slot: nil, simulated: nil)
+    checker.watch(replaced.dma, requester: nil)
+    legacy = replaced
+    return 0
+  }
+
+  /// Tells of touches that were noted since the last time.
+  func reportTouches() { guardPages?.report() }
 
   /// A rule of this library's own was broken.
   func report(_ rule: StaticString, _ device: String, _ site: CallSite, _ text: String) {

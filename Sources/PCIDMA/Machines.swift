@@ -120,6 +120,8 @@ private func configuration(
   }
   if unsafe settings.seed != 0 { configuration.seed = unsafe settings.seed }
   configuration.isCoherent = unsafe settings.flags & UInt32(SWIFTDMA_INCOHERENT) == 0
+  // Address space and nothing else, unless guard mode is turned on.
+  configuration.isGuarded = true
   configuration.has24BitZone = unsafe settings.flags & UInt32(SWIFTDMA_NO_24BIT_ZONE) == 0
   configuration.has32BitZone = unsafe settings.flags & UInt32(SWIFTDMA_NO_32BIT_ZONE) == 0
   if unsafe usesIOMMU(settings) { configuration.iommu = .vtd() }

@@ -254,8 +254,19 @@ int64_t swiftdma_checker_finish(struct swiftdma_machine *machine);
 /* Broken rules so far, or a negative errno. */
 int64_t swiftdma_checker_count(struct swiftdma_machine *machine);
 
-/* Makes CPU accesses to memory that a device owns fail at once, at the line that does them.
- * -EOPNOTSUPP: this library does not have it yet. */
+/* Guard mode: finds the CPU touching memory that a device owns, by the instruction that does it. While
+ * memory is mapped its pages are closed to the CPU (read-only where the device only reads); syncs for
+ * the CPU open them, syncs for the device close them again. A touch is the finding
+ * `cpu-touch-while-mapped`: `mapped_file` and `mapped_line` are where the memory was mapped, and the
+ * text names the program or library, the instruction's offset in it, for addr2line, and the function
+ * where it is known. The program goes on, with the page open until it is mapped or synced again.
+ *
+ * Touches are told at the next call that maps, unmaps, syncs or waits, and at swiftdma_checker_count
+ * and _finish. A map costs a system call for each page; what shares a page with mapped memory is let
+ * through. It takes SIGSEGV, and passes on what is none of its own.
+ *
+ * Call it after swiftdma_checker_start (-EINVAL without), before the machine has devices and the null
+ * device has mappings (-EBUSY); -EOPNOTSUPP on QEMU. */
 int swiftdma_guard_start(struct swiftdma_machine *machine);
 
 /* --- Messages ----------------------------------------------------------------------------- */
