@@ -11,6 +11,7 @@ final class CheckerBox: @unchecked Sendable {
   private let teller: FindingTeller
   private let lock = RawSpinLock()
   private var watched: [(requester: UInt32, dma: DMADevice)] = []
+  private var seenIncidentCount: UInt64 = 0
   let checker: DMAChecker
 
   init(_ options: swiftdma_checker_options) {
@@ -53,6 +54,23 @@ final class CheckerBox: @unchecked Sendable {
       checker.reportFault(
         dma, address: DMAAddress(rawValue: incident.address), byteCount: incident.byteCount,
         isWrite: incident.isWrite, reason: reason)
+    }
+  }
+
+  /// Hears of addresses that devices could not drive, and which they cut off: the access that the
+  /// driver meant fits its mapping, the one that the device made does not.
+  func reportClamped(_ backing: MachineBacking) {
+    guard let machine = backing.simulated else { return }
+    let count = machine.incidentCount
+    guard lock.withLock({ count == seenIncidentCount }) == false else { return }
+    lock.withLock { seenIncidentCount = count }
+    for incident in machine.takeIncidents() {
+      guard case .clamped(let given) = incident.reason,
+        let dma = device(incident.requester.packed)
+      else { continue }
+      checker.reportFault(
+        dma, address: DMAAddress(rawValue: given), byteCount: incident.byteCount,
+        isWrite: incident.isWrite, reason: .other)
     }
   }
 
@@ -100,7 +118,7 @@ public func swiftdma_checker_finish(_ machine: UnsafeMutablePointer<swiftdma_mac
     return Int64(fail(Errno.noDevice))
   }
   guard let checker = box.checker else { return Int64(fail(Errno.invalid)) }
-  box.reportTouches()
+  box.reportLate()
   checker.checker.finish()
   return Int64(clamping: checker.violationCount)
 }
@@ -111,7 +129,7 @@ public func swiftdma_checker_count(_ machine: UnsafeMutablePointer<swiftdma_mach
     return Int64(fail(Errno.noDevice))
   }
   guard let checker = box.checker else { return Int64(fail(Errno.invalid)) }
-  box.reportTouches()
+  box.reportLate()
   return Int64(clamping: checker.violationCount)
 }
 

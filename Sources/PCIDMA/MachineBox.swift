@@ -70,7 +70,7 @@ final class MachineBox: @unchecked Sendable {
     while let model = unsafe lock.withLock({ unsafe models.popLast() }) {
       unsafe ModelDevice.end(model)
     }
-    guardPages?.report()
+    reportLate()
     memory.end()
     checker?.stop(backing)
     checker = nil
@@ -84,8 +84,8 @@ final class MachineBox: @unchecked Sendable {
 
   /// One moment: devices work; interrupts, timers and tasklets run where they may.
   func relax() {
-    guardPages?.report()
     platform.relax()
+    reportLate()
     guard swiftdma_may_interrupt() != 0 else { return }
     for device in allDevices { device.deliverInterrupt() }
     swiftdma_run_tasklets()
@@ -131,8 +131,11 @@ final class MachineBox: @unchecked Sendable {
     return 0
   }
 
-  /// Tells of touches that were noted since the last time.
-  func reportTouches() { guardPages?.report() }
+  /// Tells of what was noted since the last time: touches, and addresses that devices cut off.
+  func reportLate() {
+    guardPages?.report()
+    checker?.reportClamped(backing)
+  }
 
   /// A rule of this library's own was broken.
   func report(_ rule: StaticString, _ device: String, _ site: CallSite, _ text: String) {
