@@ -109,11 +109,11 @@ struct StampQueues {
 
   init(_ group: UnsafeMutablePointer<TraceEvent>, _ count: Int) {
     behind = [Int](repeating: -1, count: count)
-    var tails: [UInt32: Int] = [:]
+    var tails: [UInt64: Int] = [:]
     for index in 0..<count {
-      let cpu = unsafe group[index].cpu
-      if let tail = tails[cpu] { behind[tail] = index } else { heads.append(index) }
-      tails[cpu] = index
+      let lane = unsafe group[index].lane
+      if let tail = tails[lane] { behind[tail] = index } else { heads.append(index) }
+      tails[lane] = index
     }
   }
 
@@ -143,8 +143,8 @@ struct StampKeys {
     var device: UInt32
     var space: UInt8
   }
-  /// By key and CPU, how many mappings are still to come.
-  private var coming: [Key: [UInt32: Int]] = [:]
+  /// By key and lane, how many mappings are still to come.
+  private var coming: [Key: [UInt64: Int]] = [:]
   private var acquired: Set<Key> = []
 
   init(
@@ -158,14 +158,14 @@ struct StampKeys {
     for index in queues.left {
       let event = unsafe group[index]
       guard event.isAcquire, let key = Self.key(event, context) else { continue }
-      coming[key, default: [:]][event.cpu, default: 0] += 1
+      coming[key, default: [:]][event.lane, default: 0] += 1
     }
   }
 
   /// Whether another CPU will still map what this event needs.
   func mayCome(for event: TraceEvent, in context: TraceContext) -> Bool {
-    guard let key = Self.key(event, context), let cpus = coming[key] else { return false }
-    return cpus.count > 1 || cpus[event.cpu] == nil
+    guard let key = Self.key(event, context), let lanes = coming[key] else { return false }
+    return lanes.count > 1 || lanes[event.lane] == nil
   }
 
   /// Whether any event of this stamp maps the key of this one.
@@ -176,9 +176,9 @@ struct StampKeys {
   /// An event was taken out of its queue.
   mutating func take(_ event: TraceEvent, in context: TraceContext) {
     guard event.isAcquire, let key = Self.key(event, context),
-      let left = coming[key]?[event.cpu]
+      let left = coming[key]?[event.lane]
     else { return }
-    coming[key]?[event.cpu] = left > 1 ? left - 1 : nil
+    coming[key]?[event.lane] = left > 1 ? left - 1 : nil
     if coming[key]?.isEmpty == true { coming[key] = nil }
   }
 

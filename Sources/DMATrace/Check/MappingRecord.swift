@@ -83,6 +83,12 @@ struct MappingRecord {
     if event.known.contains(.truncated) { flags.insert(.truncated) }
   }
 
+  /// Whether an event stands behind the record's own for certain, even with an equal stamp.
+  @inline(__always)
+  func isInLane(of event: TraceEvent) -> Bool {
+    cpu == event.cpu && (cpu != .max || task == event.task && task > 0)
+  }
+
   /// Whether the device may write here.
   var deviceWrites: Bool { direction == 0 || direction == 2 }
 

@@ -19,7 +19,7 @@ extension TraceChecker {
     // after a mapping of an address never seen before may mean what lay there before the trace.
     let isProven =
       record.epoch == epoch && context.isTimed && !isCrowded(number)
-      && (record.cpu == event.cpu || event.time &- record.time > 10_000_000
+      && (record.isInLane(of: event) || event.time &- record.time > 10_000_000
         || isLikelyWhole(event.device)
         || book.released(MappingBook.key(record), record.device, record.space)?.epoch == epoch)
     guard isProven else {

@@ -93,7 +93,9 @@ extension TraceChecker {
     if record.space == .streaming, record.deviceWrites { noteHandOver(record, event) }
     // With one stamp, a release by another CPU may stand for an older mapping nobody saw, and this
     // one may be released again: that proves nothing then.
-    let isDoubtful = record.time == event.time && record.cpu != event.cpu
+    let isDoubtful =
+      record.time == event.time && !record.isInLane(of: event)
+      && event.flags.contains(.timed)
     book.remove(
       number, releasedBy: event.origin, epoch: isDoubtful ? Self.doubtfulEpoch : epoch)
   }

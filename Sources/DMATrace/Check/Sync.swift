@@ -86,7 +86,9 @@ extension TraceChecker {
       }
     } else if let past = book.released(event.dmaAddress, event.device, .streaming),
       past.epoch == epoch, past.record.epoch == epoch,
-      past.release.time != event.time || past.release.cpu == event.cpu,
+      past.release.time != event.time
+        || past.release.cpu == event.cpu
+          && (event.cpu != .max || past.release.task == event.task && event.task > 0),
       past.record.isUnique || isLikelyWhole(event.device)
     {
       var finding = Finding(

@@ -88,7 +88,7 @@ struct TraceChecker {
       {
         flush()
         keepLists(of: &event)
-      } else if unsafe event.cpu != group[0].cpu {
+      } else if unsafe event.cpu != group[0].cpu || event.cpu == .max {
         groupIsMixed = true
       }
     }

@@ -155,7 +155,8 @@ struct TraceReader {
         reason: "it was written with options/raw=1, which leaves only type numbers: "
           + "record it again with `echo 0 > options/raw`")
     }
-    if context.header != nil || context.form == .traceCmdReport { return }
+    // A header without events is an empty trace; with lines nobody understands it is none of ours.
+    if context.badLines == 0, context.header != nil || context.form == .traceCmdReport { return }
     throw .notATrace(path: path, lines: context.lines)
   }
 }

@@ -106,6 +106,13 @@ extension TraceEvent {
     (kind == .map || kind == .mapScatter || kind == .allocate) && !flags.contains(.failed)
   }
 
+  /// Events of one lane stand in the order in which they were written: a CPU's, and where the
+  /// source names no CPU, a task's; what an idle CPU wrote then has a lane of its own.
+  var lane: UInt64 {
+    if cpu != .max { return UInt64(cpu) }
+    return task > 0 ? 1 << 32 | UInt64(task) : 1 << 33 | line
+  }
+
   /// Where the event stands and who made it, as the shared record says it.
   public var origin: TraceOrigin {
     TraceOrigin(

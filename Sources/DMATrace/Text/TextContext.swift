@@ -80,7 +80,7 @@ extension TextParser {
   }
 
   @inline(__always)
-  private mutating func parseTime(_ at: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>)
+  mutating func parseTime(_ at: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>)
     -> Bool
   {
     guard unsafe Bytes.isDigit(at.pointee) else { return false }
@@ -137,7 +137,9 @@ extension TextParser {
     while unsafe at < end, unsafe at.pointee == 0x20 { unsafe at += 1 }
     let time = unsafe at
     while unsafe at < end, unsafe Bytes.isDigit(at.pointee) { unsafe at += 1 }
-    return unsafe at > time && at + 2 < end && at[0] == 0x75 && at[1] == 0x73
+    // Clocks that do not count nanoseconds have no unit: "counter", "x86-tsc".
+    return unsafe at > time && at + 2 < end
+      && (at[0] == 0x75 && at[1] == 0x73 || at[0] == 0x3a && at[1] == 0x20)
   }
 
   /// Where the task's number stands, when columns do not tell: before the first `[digits]`.

@@ -32,7 +32,7 @@ extension TextParser {
     if unsafe Bytes.load8(at) & 0x00ff_ffff_ffff_ffff == Self.deviceKey {
       isRaw = true
     } else {
-      unsafe parseDevice(&at)
+      unsafe parseDevice(&at, end)
       unsafe Bytes.skipSpaces(&at)
     }
     var lists = Lists()
@@ -74,11 +74,40 @@ extension TextParser {
   }
 
   @inline(__always)
-  mutating func parseDevice(_ at: inout UnsafePointer<UInt8>) {
+  mutating func parseDevice(_ at: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) {
     let name = unsafe at
     while unsafe at.pointee > 0x20 { unsafe at += 1 }
+    if unsafe at.pointee == 0x20, unsafe at[1] != 0x20 { unsafe parseRestOfDevice(&at, end) }
     event.device = unsafe UInt32(
       truncatingIfNeeded: recentDevices.number(of: name, at - name, in: context.devices))
+  }
+
+  /// A device's name may have spaces ("Fixed MDIO bus.0"): it ends where a field begins.
+  @inline(__always)
+  private func parseRestOfDevice(
+    _ at: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>
+  ) {
+    let word = unsafe Bytes.load8(at)
+    if word & 0xff_ffff_ffff == Self.directionField { return }
+    var next = unsafe at
+    var last = unsafe at
+    while unsafe next < end, unsafe next.pointee == 0x20 {
+      let wordStart = unsafe next
+      unsafe next += 1
+      while unsafe next < end, unsafe next.pointee > 0x20, unsafe next.pointee != 0x3d {
+        unsafe next += 1
+      }
+      if unsafe next < end, unsafe next.pointee == 0x3d {
+        unsafe at = unsafe wordStart
+        return
+      }
+      if unsafe next > wordStart + 1 { unsafe last = unsafe next }
+    }
+    // In these the device is the last field.
+    switch event.kind {
+    case .deviceJoined, .deviceLeft, .deviceAttached: unsafe at = unsafe last
+    default: break
+    }
   }
 
   @inline(__always)
@@ -166,6 +195,7 @@ extension TextParser {
   }
 
   static let deviceKey = Bytes.word("device=")
+  private static let directionField = Bytes.word(" dir=")
   static let directionKey = Bytes.word("dir=")
   static let busKey = Bytes.word("dma_addr")
   static let sizeKey = Bytes.word("size=")

@@ -30,7 +30,7 @@ extension TextParser {
         unsafe length == text.utf8CodeUnitCount && Bytes.starts(key, end, text)
       }
       if isKey("dev_name") || isKey("device") {
-        unsafe parseDevice(&at)
+        unsafe parseDevice(&at, end)
         continue
       } else if isKey("iova") {
         event.dmaAddress = unsafe Bytes.number(&at, hexByDefault: !isRaw)
@@ -65,7 +65,7 @@ extension TextParser {
     unsafe Bytes.skipSpaces(&at)
     while unsafe at < end, unsafe at.pointee > 0x20 { unsafe at += 1 }
     unsafe Bytes.skipSpaces(&at)
-    unsafe parseDevice(&at)
+    unsafe parseDevice(&at, end)
     guard let address = unsafe Bytes.find("iova=", at, end) else { return false }
     unsafe at = unsafe address + 5
     event.dmaAddress = unsafe Bytes.number(&at, hexByDefault: true)
@@ -127,12 +127,7 @@ extension TextParser {
     } else if unsafe Bytes.starts(start, end, "CPU:") {
       unsafe parseLoss(start + 4, end, into: sink)
     } else if unsafe Bytes.find("PERF_RECORD_LOST", start, end) != nil {
-      let count = unsafe Bytes.find("lost ", start, end).map { unsafe $0 + 5 }
-      unsafe deliverLoss(
-        cpu: .max,
-        count: count.map {
-          var at = unsafe $0; return unsafe Bytes.decimal(&at)
-        } ?? 0, sink)
+      unsafe noteLostRecords(start, end, into: sink)
     } else if unsafe Bytes.starts(start, end, "cpus=") {
       var at = unsafe start + 5
       context.cpuCount = unsafe Int(truncatingIfNeeded: Bytes.decimal(&at) & 0xffff_ffff)
@@ -199,6 +194,18 @@ extension TextParser {
     while unsafe at < end, unsafe !Bytes.isDigit(at.pointee) { unsafe at += 1 }
     unsafe deliverLoss(
       cpu: UInt32(truncatingIfNeeded: cpu), count: at < end ? Bytes.decimal(&at) : 0, sink)
+  }
+
+  /// perf's own records of a loss: of whichever CPU, since the one it stands on may be another's.
+  mutating func noteLostRecords<Sink: TraceSink>(
+    _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, into sink: Sink
+  ) {
+    var count: UInt64 = 0
+    if var at = unsafe Bytes.find("lost ", start, end) {
+      unsafe at += 5
+      count = unsafe Bytes.decimal(&at)
+    }
+    deliverLoss(cpu: .max, count: count, sink)
   }
 
   mutating func deliverLoss<Sink: TraceSink>(cpu: UInt32, count: UInt64, _ sink: Sink) {

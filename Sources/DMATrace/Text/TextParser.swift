@@ -22,6 +22,8 @@ struct TextParser {
   var lastTask: Int32 = -1
   var mayAttachStack = false
   var frames: [UInt8] = []
+  /// The line that is being read, where terminal escapes had to be taken out of it.
+  var plain: [UInt8] = []
   var inStack = false
   /// The ring buffer overwrote its oldest events: a CPU's first event stands behind a loss.
   var overwrote = false
@@ -49,7 +51,11 @@ struct TextParser {
       } else {
         unsafe lineEnd = unsafe end
       }
-      unsafe parseLine(at, lineEnd, into: sink)
+      if let plain = unsafe withoutEscapes(at, lineEnd), let base = plain.baseAddress {
+        unsafe parseLine(base, base + plain.count, into: sink)
+      } else {
+        unsafe parseLine(at, lineEnd, into: sink)
+      }
       unsafe at = unsafe lineEnd + 1
     }
     context.lines = line
@@ -70,12 +76,18 @@ struct TextParser {
     event = TraceEvent()
     event.line = line
     var at = unsafe start
-    guard unsafe parseContext(&at, end), unsafe at < end else {
-      unsafe parseOtherLine(start, end, into: sink)
-      return
+    var isUsual = unsafe parseContext(&at, end) && at < end
+    if unsafe !isUsual || Bytes.isDigit(at.pointee) {
+      // A number where the name should be is perf's period, or what options/raw=1 leaves.
+      let isOther = unsafe parsePerfLine(&at, start, end)
+      guard unsafe isUsual || isOther || parseLogged(&at, start, end) else {
+        unsafe parseOtherLine(start, end, into: sink)
+        return
+      }
+      isUsual = isUsual && !isOther
     }
     let name = unsafe at
-    guard let shape = unsafe parseName(&at, end) else { return }
+    guard let shape = unsafe parseName(&at, end, into: sink) else { return }
     event.kind = shape.kind
     event.family = shape.family
     if shape.failed { event.flags.insert(.failed) }
@@ -85,8 +97,19 @@ struct TextParser {
       context.noteBadLine(line)
       return
     }
-    unsafe learn(start, name: name, end)
+    if isUsual { unsafe learn(start, name: name, end) }
     deliver(into: sink)
+  }
+
+  /// A line of a buffer that was dumped into the kernel's log.
+  private mutating func parseLogged(
+    _ at: inout UnsafePointer<UInt8>, _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>
+  ) -> Bool {
+    unsafe at = unsafe start
+    guard unsafe Self.skipLogStamp(&at, end) else { return false }
+    event = TraceEvent()
+    event.line = line
+    return unsafe parseContext(&at, end) && at < end
   }
 
   @inline(__always)
@@ -120,8 +143,8 @@ struct TextParser {
   // MARK: The event's name
 
   @inline(__always)
-  private mutating func parseName(
-    _ at: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>
+  private mutating func parseName<Sink: TraceSink>(
+    _ at: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, into sink: Sink
   ) -> EventShape? {
     let name = unsafe at
     while unsafe Bytes.isNameByte(at.pointee) { unsafe at += 1 }
@@ -134,7 +157,7 @@ struct TextParser {
     }
     let length = unsafe at - nameStart
     guard unsafe at < end, unsafe at.pointee == 0x3a, length > 0, length < 64 else {
-      unsafe noteUnnamed(name, end)
+      unsafe noteUnnamed(name, end, into: sink)
       return nil
     }
     unsafe at += 1
@@ -166,8 +189,8 @@ struct TextParser {
   }
 
   /// A context without an event: a stack of the event before, or nothing readable.
-  private mutating func noteUnnamed(
-    _ name: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>
+  private mutating func noteUnnamed<Sink: TraceSink>(
+    _ name: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, into sink: Sink
   ) {
     if unsafe Bytes.starts(name, end, "<stack trace")
       || Bytes.starts(name, end, "<user stack trace")
@@ -176,8 +199,16 @@ struct TextParser {
       frames.removeAll(keepingCapacity: true)
       if event.cpu != lastCPU || event.task != lastTask { mayAttachStack = false }
     } else {
-      if unsafe name < end, unsafe Bytes.isDigit(name.pointee) { context.form = .raw }
-      context.noteBadLine(line)
+      if unsafe Bytes.starts(name, end, "PERF_RECORD_LOST") {
+        unsafe noteLostRecords(name, end, into: sink)
+      } else if unsafe Bytes.find(" <-", name, end) != nil {
+        // A call that the function tracer wrote: `dma_map_page_attrs <-probe`.
+        context.skippedEvents &+= 1
+        mayAttachStack = false
+      } else {
+        if unsafe name < end, unsafe Bytes.isDigit(name.pointee) { context.form = .raw }
+        context.noteBadLine(line)
+      }
     }
   }
 }

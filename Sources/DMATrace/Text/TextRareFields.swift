@@ -41,7 +41,7 @@ extension TextParser {
     case 5 where isKey("addrs"), 10 where isKey("phys_addrs"):
       unsafe parseList(&at, end, isRaw, elementBytes: 8, &lists, \.physical)
     case 6 where isKey("device"):
-      unsafe parseDevice(&at)
+      unsafe parseDevice(&at, end)
       return true
     case 9 where isKey("dma_addrs"):
       // The failed map prints its physical addresses under this name.
