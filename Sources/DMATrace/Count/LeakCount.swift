@@ -27,8 +27,8 @@ public struct LeakCount: Sendable {
     throws(TraceInputError) -> (count: LeakCount, nanoseconds: [UInt64])
   {
     let mapped = try map(path)
-    unsafe MappedFile.populate(mapped.base, mapped.base + mapped.count)
-    var result = LeakCount()
+    // A turn that is not measured brings the file into memory.
+    var result = unsafe count(mapped.base, mapped.count, threads: max(1, min(threads, 64)))
     var times: [UInt64] = []
     for _ in 0..<max(turns, 1) {
       let begun = now(isOwn: threads == 1)
@@ -53,7 +53,7 @@ public struct LeakCount: Sendable {
   public static func count(_ path: String, threads: Int = 1) throws(TraceInputError) -> LeakCount {
     let mapped = try map(path)
     return unsafe count(
-      mapped.base, mapped.count, threads: max(1, min(threads, 64)), populates: true)
+      mapped.base, mapped.count, threads: max(1, min(threads, 64)), isFile: true)
   }
 
   private static func map(_ path: String) throws(TraceInputError) -> MappedFile {
@@ -79,14 +79,14 @@ public struct LeakCount: Sendable {
 
   /// Counts text in memory, with `Bytes.readablePadding` readable bytes behind it.
   static func count(
-    _ base: UnsafePointer<UInt8>, _ count: Int, threads: Int, populates: Bool = false
+    _ base: UnsafePointer<UInt8>, _ count: Int, threads: Int, isFile: Bool = false
   ) -> LeakCount {
     var jobs: [LeakJob] = []
     var start = 0
     for index in 1...threads {
       var end = index == threads ? count : count / threads * index
       while end < count, end > start, unsafe base[end - 1] != 0x0a { end += 1 }
-      if end > start { unsafe jobs.append(LeakJob(base + start, base + end, populates: populates)) }
+      if end > start { unsafe jobs.append(LeakJob(base + start, base + end, isFile: isFile)) }
       start = max(start, end)
     }
     for job in jobs.dropFirst() { job.start() }
@@ -144,11 +144,11 @@ private final class LeakJob: @unchecked Sendable {
   private var thread = pthread_t()
   private var runs = false
 
-  /// Whether the text is a file that must be put into the page table first.
-  private let populates: Bool
+  /// Whether the text is a file that was mapped and is read for the only time.
+  private let isFile: Bool
 
-  init(_ from: UnsafePointer<UInt8>, _ to: UnsafePointer<UInt8>, populates: Bool) {
-    self.populates = populates
+  init(_ from: UnsafePointer<UInt8>, _ to: UnsafePointer<UInt8>, isFile: Bool) {
+    self.isFile = isFile
     unsafe self.from = unsafe from
     unsafe self.to = unsafe to
   }
@@ -165,9 +165,12 @@ private final class LeakJob: @unchecked Sendable {
   }
 
   func run() {
-    if populates { unsafe MappedFile.populate(from, to) }
     var scan = self.scan
-    unsafe scan.scan(from, to)
+    if isFile {
+      unsafe MappedFile.walk(from, to) { start, end in unsafe scan.scan(start, end) }
+    } else {
+      unsafe scan.scan(from, to)
+    }
     scan.finish()
     self.scan = scan
   }

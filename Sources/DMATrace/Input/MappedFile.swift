@@ -32,15 +32,40 @@ struct MappedFile: ~Copyable {
     self.mappedCount = mapped
   }
 
-  /// Puts a stretch of the file into the page table at once, which costs less than a fault for each
-  /// few pages; `range` is of a file that has it all in memory already, or will soon.
-  static func populate(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) {
+  /// Hands out a stretch of a mapped file in windows of whole lines, and takes each out of memory
+  /// when it was read: a process that reads gigabytes stays as small as one that reads a window.
+  ///
+  /// - Parameters:
+  ///   - start: where the stretch begins; it must lie in a mapped file, since what was read is
+  ///     dropped.
+  ///   - end: where it ends.
+  ///   - body: gets each window.
+  static func walk(
+    _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>,
+    _ body: (UnsafePointer<UInt8>, UnsafePointer<UInt8>) -> Void
+  ) {
+    var at = unsafe start
+    while unsafe at < end {
+      var stop = unsafe end - at > windowSize ? at + windowSize : end
+      unsafe advise(at, stop, 22)  // MADV_POPULATE_READ; older kernels refuse, and there are faults
+      while unsafe stop < end, unsafe stop[-1] != 0x0a { unsafe stop += 1 }
+      unsafe body(at, stop)
+      unsafe advise(at, stop, MADV_DONTNEED)
+      unsafe at = unsafe stop
+    }
+  }
+
+  private static let windowSize = 64 << 20
+
+  /// From the page a stretch begins in to the last it has whole.
+  private static func advise(
+    _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ advice: Int32
+  ) {
     let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
     let from = UInt(bitPattern: start) & ~(page - 1)
-    let to = UInt(bitPattern: end)
+    let to = UInt(bitPattern: end) & ~(page - 1)
     guard to > from, let at = unsafe UnsafeMutableRawPointer(bitPattern: from) else { return }
-    // An older kernel refuses: then there are faults.
-    _ = unsafe madvise(at, Int(to - from), 22)  // MADV_POPULATE_READ
+    _ = unsafe madvise(at, Int(to - from), advice)
   }
 
   deinit {

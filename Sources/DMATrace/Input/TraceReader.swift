@@ -33,11 +33,7 @@ struct TraceReader {
       if let readError { throw readError }
       if status != 0 { throw .cannotUnpack(path: path, tool: packing.tool, status: status) }
     } else if isRegular, let mapped = MappedFile(file, count: Int(status.st_size)) {
-      // A larger one may not be in memory: then it comes while it is being read.
-      if mapped.count < 1 << 30 {
-        unsafe MappedFile.populate(mapped.base, mapped.base + mapped.count)
-      }
-      try unsafe readMemory(mapped.base, mapped.count, path, into: sink)
+      try readMapped(mapped, path, into: sink)
     } else {
       try readStream(file, path, head: head, into: sink)
     }
@@ -63,6 +59,30 @@ struct TraceReader {
     }
     bytes.removeLast(bytes.count - count)
     return bytes
+  }
+
+  /// Reads a file: text in windows, so that little of it is in memory at a time.
+  private func readMapped<Sink: TraceSink>(
+    _ mapped: borrowing MappedFile, _ path: String, into sink: Sink
+  ) throws(TraceInputError) {
+    let base = unsafe mapped.base
+    guard unsafe !isBinary(base, mapped.count) else {
+      try unsafe readMemory(base, mapped.count, path, into: sink)
+      return
+    }
+    var parser = TextParser(context: context)
+    defer { parser.deallocate() }
+    unsafe MappedFile.walk(base, base + mapped.count) { start, end in
+      unsafe parser.parse(start, end, into: sink)
+    }
+    parser.finish(into: sink)
+    try judgeText(path)
+  }
+
+  /// Whether it is a trace.dat, or perf's own file.
+  private func isBinary(_ base: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    unsafe TraceDat.isTraceDat(base, count)
+      || count >= 8 && Bytes.load8(base) == Bytes.word("PERFILE2")
   }
 
   /// Reads a trace that lies in memory, with readable bytes behind it.
