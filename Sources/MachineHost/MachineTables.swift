@@ -90,7 +90,8 @@ package final class MachineTables: @unchecked Sendable {
       // Never called: the machine is coherent.
       maintainCache: { _, _, _, _ in },
       now: { context in unsafe MachineTables.host(context).nanoseconds },
-      relax: { context in unsafe MachineTables.host(context).relax() })
+      relax: { context in unsafe MachineTables.host(context).relax() },
+      isTimeReal: true)
   }
 
   /// The machine's PCI.

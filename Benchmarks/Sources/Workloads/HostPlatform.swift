@@ -37,7 +37,8 @@ final class HostPlatform {
         },
         maintainCache: { _, _, _, _ in },
         now: { _ in UInt64(timing_wall()) },
-        relax: { _ in }),
+        relax: { _ in },
+        isTimeReal: true),
       context: Unmanaged.passUnretained(owner).toOpaque(), owner: owner,
       lowestLimit: .max, highestAddress: .max, isCoherent: true)
   }

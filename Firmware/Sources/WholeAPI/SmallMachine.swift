@@ -142,7 +142,8 @@ private var smallPlatformOperations: PlatformOperations {
       unsafe numbers[0] = SmallMachine.physicalStart * 2 + UInt64(address & 4095)
       return DMAStatus.success.rawValue
     },
-    unpin: { _, _, _, _ in })
+    unpin: { _, _, _, _ in },
+    isTimeReal: false)
 }
 
 var smallPCIOperations: PCIOperations {

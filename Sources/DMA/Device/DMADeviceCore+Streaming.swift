@@ -21,6 +21,38 @@ extension DMADeviceCore {
       if status == .success { return numbers.first }
       return try refuse(status, numbers)
     }
+    if unsafe core.pointee.flags == Flags.observed {
+      return try unsafe mapObserved(core, cpuAddress, physicalAddress, byteCount, traits, site)
+    }
+    return try unsafe mapWatched(
+      core, cpuAddress: cpuAddress, physicalAddress: physicalAddress, byteCount: byteCount,
+      traits: traits, site: site)
+  }
+
+  /// With an observer and nothing else: the direct mapping, checked.
+  @inline(never)
+  private static func mapObserved(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, _ cpuAddress: UInt, _ physicalAddress: UInt64,
+    _ byteCount: Int, _ traits: MappingTraits, _ site: CallSite
+  ) throws(DMAError) -> UInt64 {
+    // SAFETY: the core is valid while its device is, and holds the owner of the observer's context.
+    if let receive = unsafe core.pointee.observerMap,
+      let context = unsafe core.pointee.observerContext,
+      unsafe physicalAddress &+ UInt64(truncatingIfNeeded: byteCount &- 1)
+        <= core.pointee.directLimit
+    {
+      let address = unsafe physicalAddress &+ core.pointee.directOffset
+      if unsafe receive(
+        context, address, physicalAddress, UInt64(cpuAddress),
+        UInt64(truncatingIfNeeded: byteCount), traits.rawValue, UInt(bitPattern: site.file),
+        site.line)
+      {
+        return address
+      }
+      unsafe deliverMap(
+        core, address, cpuAddress, physicalAddress, byteCount, traits, .success, site)
+      return address
+    }
     return try unsafe mapWatched(
       core, cpuAddress: cpuAddress, physicalAddress: physicalAddress, byteCount: byteCount,
       traits: traits, site: site)

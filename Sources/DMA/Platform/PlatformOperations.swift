@@ -49,11 +49,16 @@ public struct PlatformOperations {
   public var pin: Pin?
   /// Not nil when `pin` is not.
   public var unpin: Unpin?
+  /// Whether `now` is a clock of the world, which goes on by itself.
+  ///
+  /// Observers may then read it less often than a call is made; a simulated one they read each time,
+  /// so that a run is a function of its seed.
+  public var isTimeReal: Bool
 
   public init(
     allocatePages: @escaping AllocatePages, freePages: @escaping FreePages,
     resolve: @escaping Resolve, maintainCache: @escaping MaintainCache, now: @escaping Now,
-    relax: @escaping Relax, pin: Pin? = nil, unpin: Unpin? = nil
+    relax: @escaping Relax, pin: Pin? = nil, unpin: Unpin? = nil, isTimeReal: Bool = false
   ) {
     unsafe self.allocatePages = allocatePages
     unsafe self.freePages = freePages
@@ -63,6 +68,7 @@ public struct PlatformOperations {
     unsafe self.relax = relax
     unsafe self.pin = pin
     unsafe self.unpin = unpin
+    self.isTimeReal = isTimeReal
   }
 }
 

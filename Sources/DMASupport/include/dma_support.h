@@ -80,6 +80,41 @@ DMA_INLINE void dma_cpu_relax(void) {
 #endif
 }
 
+/// Ticks of a counter that is quick to read and runs on, at any rate; 0 where there is none.
+DMA_INLINE uint64_t dma_counter(void) {
+#if defined(__aarch64__)
+  uint64_t ticks;
+  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks;
+#elif defined(__x86_64__) || defined(__i386__)
+  return __builtin_ia32_rdtsc();
+#else
+  return 0;
+#endif
+}
+
+/// Ticks of dma_counter that are no longer than about two microseconds; 0 where there are none.
+DMA_INLINE uint64_t dma_counter_moment(void) {
+#if defined(__aarch64__)
+  uint64_t frequency;
+  __asm__ volatile("mrs %0, cntfrq_el0" : "=r"(frequency));
+  return frequency / 1000000;
+#elif defined(__x86_64__) || defined(__i386__)
+  return 2048;  // The rate is the CPU's nominal one, 1 GHz or more.
+#else
+  return 0;
+#endif
+}
+
+/// Asks for a cache line that is written soon. Any address will do.
+DMA_INLINE void dma_prefetch(uintptr_t address) { __builtin_prefetch((const void *)address, 1); }
+
+/// How large a large page is where the host has them and a program may ask for them; else 0.
+uintptr_t dma_large_page_byte_count(void);
+
+/// Asks for large pages behind memory that is aligned to them; only a wish.
+void dma_prefer_large_pages(void *start, uintptr_t byte_count);
+
 // MARK: What each thread (where there are threads) or each core carries.
 
 /// Per-thread state: its slot for per-thread caches, and the nesting that makes it atomic.
@@ -118,6 +153,10 @@ DMA_INLINE uint32_t dma_thread_slot(void) {
 
 /// The calling thread's slot if it has claimed one; 0 otherwise. Never claims.
 DMA_INLINE uint32_t dma_thread_slot_claimed(void) { return dma_thread_state_current.slot; }
+
+/// A number of the calling thread's that no other living thread has; not 0. One for all where there
+/// are no threads.
+DMA_INLINE uintptr_t dma_thread_mark(void) { return (uintptr_t)&dma_thread_state_current; }
 
 // MARK: A fence whose cost is all on one side.
 //
