@@ -53,7 +53,7 @@ let package = Package(
     .target(name: "DMASupport"),
     .target(name: "DMA", dependencies: ["DMASupport"], swiftSettings: embeddable),
     .target(name: "DMAMapping", dependencies: ["DMA", "DMASupport"], swiftSettings: embeddable),
-    .target(name: "DMAChecker", dependencies: ["DMA"], swiftSettings: embeddable),
+    .target(name: "DMAChecker", dependencies: ["DMA", "DMASupport"], swiftSettings: embeddable),
     .target(name: "PCI", dependencies: ["DMA"], swiftSettings: embeddable),
     .target(name: "CGuardPages"),
     .target(

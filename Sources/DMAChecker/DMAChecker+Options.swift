@@ -4,7 +4,7 @@ extension DMAChecker {
     /// Bytes it may use for what is live and what it has reported.
     ///
     /// When they are used up, mappings are no longer remembered, which is counted and said; what
-    /// cannot be judged any more is "unknown". 64 bytes a mapping, at most 70 % filled.
+    /// cannot be judged any more is "unknown". 64 bytes a mapping, at most 70 % of them filled.
     public var memoryLimit = 256 << 20
     /// How many ended mappings are remembered: they tell a double release from an unknown one, and
     /// say which mapping a device used too late.

@@ -1,4 +1,5 @@
 public import DMA
+internal import DMASupport
 
 /// Watches devices and finds broken rules: which rule, which mapping, which call.
 ///
@@ -41,39 +42,40 @@ public final class DMAChecker {
   public func observer(for device: DMADevice) -> DMAObserver {
     let context = UnsafeMutablePointer<DeviceState>.allocate(capacity: 1)
     let isLate = device.liveCoherentCount > 0 || device.liveClassicCount > 0
-    unsafe state.pointee.lock.lock()
+    let way = unsafe state.pointee.lock.lockRarely()
     // SAFETY: freshly allocated for one device's state, which is freed with the checker's.
     unsafe context.initialize(
       to: DeviceState(
         checker: state, owner: Unmanaged.passUnretained(self),
         number: UInt32(state.pointee.devices.count + 1), name: device.name,
-        core: device.unsafeCore, isIncomplete: isLate))
+        core: device.unsafeCore, isIncomplete: isLate,
+        moment: device.unsafeCore.pointee.platform.pointee.operations.isTimeReal
+          ? dma_counter_moment() : 0))
     unsafe state.pointee.devices.append(KnownDevice(state: context))
-    unsafe state.pointee.lock.unlock()
+    unsafe state.pointee.lock.unlock(way)
     // SAFETY: the observer keeps this object, which keeps the context.
     return unsafe DMAObserver(
       receive: { context, event in unsafe DMAChecker.receive(context, event) },
       context: UnsafeMutableRawPointer(context), owner: self
     ).adding(
-      map: { context, address, physical, cpuAddress, byteCount, traits, file, line in
+      map: { context, address, _, cpuAddress, byteCount, traits, file, line in
         // SAFETY: the context is a DeviceState of `attach`.
         let device = unsafe context.assumingMemoryBound(to: DeviceState.self)
         let state = unsafe device.pointee.checker
-        unsafe state.pointee.lock.lock()
+        let way = unsafe state.pointee.lock.lock()
         let isDone = unsafe state.pointee.mappedCorrectly(
-          device, address, physical: physical, cpuAddress, byteCount, traits, file: file,
-          line: line)
-        unsafe state.pointee.lock.unlock()
+          device, address, cpuAddress, byteCount, traits, file: file, line: line)
+        unsafe state.pointee.lock.unlock(way)
         return isDone
       },
       unmap: { context, address, cpuAddress, byteCount, traits, file, line in
         // SAFETY: as above.
         let device = unsafe context.assumingMemoryBound(to: DeviceState.self)
         let state = unsafe device.pointee.checker
-        unsafe state.pointee.lock.lock()
+        let way = unsafe state.pointee.lock.lock()
         let isDone = unsafe state.pointee.releasedCorrectly(
           device, address, cpuAddress, byteCount, traits, file: file, line: line)
-        unsafe state.pointee.lock.unlock()
+        unsafe state.pointee.lock.unlock(way)
         return isDone
       })
   }
@@ -83,20 +85,21 @@ public final class DMAChecker {
     let device = unsafe context.assumingMemoryBound(to: DeviceState.self)
     let state = unsafe device.pointee.checker
     let event = unsafe event.assumingMemoryBound(to: DMAEvent.self)
-    unsafe state.pointee.lock.lock()
+    let way = unsafe state.pointee.lock.lock()
     unsafe state.pointee.handle(event, device)
-    guard unsafe state.pointee.hasPending else { return unsafe state.pointee.lock.unlock() }
-    unsafe state.pointee.lock.unlock()
+    let hasPending = unsafe state.pointee.hasPending
+    unsafe state.pointee.lock.unlock(way)
+    guard hasPending else { return }
     unsafe device.pointee.owner.takeUnretainedValue().deliver()
   }
 
   /// Gives waiting findings to the handler, without the lock.
   private func deliver() {
-    unsafe state.pointee.lock.lock()
+    let way = unsafe state.pointee.lock.lockRarely()
     let findings = unsafe state.pointee.pending
     unsafe state.pointee.pending = []
     unsafe state.pointee.hasPending = false
-    unsafe state.pointee.lock.unlock()
+    unsafe state.pointee.lock.unlock(way)
     for finding in findings { handler(finding) }
   }
 
@@ -104,7 +107,7 @@ public final class DMAChecker {
     _ device: DMADevice, _ body: (UnsafeMutablePointer<DeviceState>) -> Void
   ) {
     let core = unsafe device.unsafeCore
-    unsafe state.pointee.lock.lock()
+    let way = unsafe state.pointee.lock.lockRarely()
     for known in unsafe state.pointee.devices.reversed() {
       // SAFETY: devices live as long as the state.
       if unsafe known.state.pointee.core == core {
@@ -112,7 +115,7 @@ public final class DMAChecker {
         break
       }
     }
-    unsafe state.pointee.lock.unlock()
+    unsafe state.pointee.lock.unlock(way)
     deliver()
   }
 
@@ -156,7 +159,7 @@ public final class DMAChecker {
     _ core: UnsafeMutablePointer<DMADeviceCore>, mappedAt address: DMAAddress, cpuAddress: UInt,
     isWrite: Bool, place: String
   ) {
-    unsafe state.pointee.lock.lock()
+    let way = unsafe state.pointee.lock.lockRarely()
     for known in unsafe state.pointee.devices.reversed() {
       // SAFETY: devices live as long as the state.
       if unsafe known.state.pointee.core == core {
@@ -165,7 +168,7 @@ public final class DMAChecker {
         break
       }
     }
-    unsafe state.pointee.lock.unlock()
+    unsafe state.pointee.lock.unlock(way)
     deliver()
   }
 
@@ -178,9 +181,9 @@ public final class DMAChecker {
 
   /// The same, for the C interface.
   package func reportFree(cpuAddress: UInt, byteCount: Int, site: CallSite) {
-    unsafe state.pointee.lock.lock()
+    let way = unsafe state.pointee.lock.lockRarely()
     unsafe state.pointee.judgeFree(UInt64(cpuAddress), UInt64(max(0, byteCount)), site)
-    unsafe state.pointee.lock.unlock()
+    unsafe state.pointee.lock.unlock(way)
     deliver()
   }
 
@@ -196,20 +199,20 @@ public final class DMAChecker {
   /// - Returns: what was seen in all.
   @discardableResult
   public func finish() -> Statistics {
-    unsafe state.pointee.lock.lock()
+    let way = unsafe state.pointee.lock.lockRarely()
     for device in unsafe state.pointee.devices where unsafe !device.state.pointee.isRemoved {
       // SAFETY: devices live as long as the state.
       unsafe state.pointee.reportLeaks(device.state, nil)
     }
-    unsafe state.pointee.lock.unlock()
+    unsafe state.pointee.lock.unlock(way)
     deliver()
     return statistics
   }
 
   /// What was seen so far.
   public var statistics: Statistics {
-    unsafe state.pointee.lock.lock()
-    defer { unsafe state.pointee.lock.unlock() }
+    let way = unsafe state.pointee.lock.lockRarely()
+    defer { unsafe state.pointee.lock.unlock(way) }
     var result = unsafe state.pointee.statistics
     unsafe result.liveCount = state.pointee.live.count + state.pointee.blocks.count
     unsafe result.lostSiteCount = state.pointee.sites.lostCount
@@ -218,8 +221,8 @@ public final class DMAChecker {
 
   /// How often a rule was broken, repeats included.
   public func violationCount(of rule: CheckRule) -> UInt64 {
-    unsafe state.pointee.lock.lock()
-    defer { unsafe state.pointee.lock.unlock() }
+    let way = unsafe state.pointee.lock.lockRarely()
+    defer { unsafe state.pointee.lock.unlock(way) }
     return unsafe state.pointee.ruleCounts[Int(rule.rawValue)]
   }
 }

@@ -6,11 +6,11 @@ import DMAMapping
 private let liveCount = 65536
 
 /// A device with many live mappings, each of 256 bytes of its own.
-private final class LiveMappings {
+private final class LiveMappings<Direction: TransferDirection> {
   let host = HostPlatform()
   let device: DMADevice
   let checker: DMAChecker?
-  let mappings = UnsafeMutablePointer<StreamingMapping<ToDevice>>.allocate(capacity: liveCount)
+  let mappings = UnsafeMutablePointer<StreamingMapping<Direction>>.allocate(capacity: liveCount)
   let order = shuffled(liveCount, seed: 99)
 
   init(isChecked: Bool) throws {
@@ -26,7 +26,7 @@ private final class LiveMappings {
     }
     for index in 0..<liveCount {
       let buffer = try StreamingBuffer(byteCount: 256, for: device)
-      guard case .mapped(let mapping) = buffer.map(ToDevice.self, for: device) else {
+      guard case .mapped(let mapping) = buffer.map(Direction.self, for: device) else {
         fail("not mapped")
       }
       (mappings + index).initialize(to: mapping)
@@ -38,7 +38,7 @@ private final class LiveMappings {
     for index in 0..<count {
       let place = mappings + Int(order[index & (liveCount - 1)])
       let buffer = place.move().unmap()
-      guard case .mapped(let mapping) = buffer.map(ToDevice.self, for: device) else {
+      guard case .mapped(let mapping) = buffer.map(Direction.self, for: device) else {
         fail("not mapped")
       }
       place.initialize(to: mapping)
@@ -47,6 +47,14 @@ private final class LiveMappings {
 }
 
 @MainActor let checkedWorkloads: [Workload] = [
-  Workload(name: "checker-off-64k") { try LiveMappings(isChecked: false).replace },
-  Workload(name: "checker-on-64k") { try LiveMappings(isChecked: true).replace },
+  Workload(name: "checker-off-64k") {
+    try LiveMappings<ToDevice>(isChecked: false).replace
+  },
+  Workload(name: "checker-on-64k") {
+    try LiveMappings<ToDevice>(isChecked: true).replace
+  },
+  // What devices write is looked at by cache lines too.
+  Workload(name: "checker-on-64k-from-device") {
+    try LiveMappings<FromDevice>(isChecked: true).replace
+  },
 ]

@@ -1,4 +1,5 @@
 internal import DMA
+internal import DMASupport
 
 /// The calls of a correct driver: a map that succeeded, and the unmap that fits it in all it says.
 ///
@@ -7,8 +8,15 @@ internal import DMA
 extension CheckerState {
   /// What the bits of a mapping must be for the short way out.
   private static var plainMask: UInt32 {
-    LiveMapping.directionMask | LiveMapping.familyMask | LiveMapping.Flags.unchecked
-      | LiveMapping.Flags.hashed | LiveMapping.Flags.dropped | LiveMapping.Flags.continuation
+    LiveMapping.directionMask | LiveMapping.familyMask | LiveMapping.Flags.rest
+      | LiveMapping.Flags.unchecked | LiveMapping.Flags.hashed | LiveMapping.Flags.dropped
+      | LiveMapping.Flags.continuation
+  }
+
+  /// Whether a length is one that slots hold: 1 ... 4 Gi - 2.
+  @inline(__always)
+  private static func isPlain(_ byteCount: UInt64) -> Bool {
+    byteCount &- 1 < UInt64(UInt32.max) - 1
   }
 
   /// Keeps a mapping about which there is nothing to say.
@@ -16,30 +24,33 @@ extension CheckerState {
   /// - Returns: false, with nothing done, for all others.
   @inline(__always)
   mutating func mappedCorrectly(
-    _ device: UnsafeMutablePointer<DeviceState>, _ address: UInt64, physical: UInt64,
-    _ cpuAddress: UInt64, _ byteCount: UInt64, _ traits: UInt32, file: UInt, line: UInt32
+    _ device: UnsafeMutablePointer<DeviceState>, _ address: UInt64, _ cpuAddress: UInt64,
+    _ byteCount: UInt64, _ traits: UInt32, file: UInt, line: UInt32
   ) -> Bool {
-    let (last, overflow) = address.addingReportingOverflow(byteCount &- 1)
+    let last = address &+ (byteCount &- 1)
     // SAFETY: the device's state and its core are valid while it tells of a call.
-    guard traits < 3, unsafe !device.pointee.isMaskRefused, byteCount > 0, !overflow,
-      unsafe last <= device.pointee.core.pointee.streamingLimit
+    guard traits < 3, Self.isPlain(byteCount), last >= address,
+      unsafe last <= device.pointee.core.pointee.streamingLimit,
+      unsafe !device.pointee.isMaskRefused, unsafe device.pointee.number <= 0xffff
     else { return false }
     let isRead = traits == UInt32(DMADirection.toDevice.rawValue)
-    let site = sites.recentNumber(file, line)
-    guard site != 0, !(isRead && options.hashesContent) else { return false }
+    guard let site = unsafe sites.recent(file, line), !(isRead && options.hashesContent) else {
+      return false
+    }
+    let time = unsafe time(device)
+    guard LiveSlot.fits(time: time) else { return false }
     let isTracked = !isRead && options.tracksCacheLines
     if isTracked, !addFreeLines(cpuAddress, byteCount) { return false }
-    let time = options.recordsTime ? unsafe now(device) : 0
-    let record = unsafe LiveMapping(
-      address: address, byteCount: byteCount, cpuAddress: cpuAddress, time: time, word: physical,
-      owner: device.pointee.number, site: site, entryCount: 0, segments: 0,
-      bits: traits | LiveMapping.singleBits | (isTracked ? LiveMapping.Flags.lines : 0))
-    guard live.insert(record) else {
+    let bits = traits | LiveMapping.singleBits | (isTracked ? LiveMapping.Flags.lines : 0)
+    let slot = unsafe LiveSlot(
+      address: address, cpuAddress: cpuAddress,
+      key: LiveSlot.key(byteCount, device.pointee.number) | UInt64(site.pointee.number),
+      state: time &<< 16 | UInt64(bits))
+    guard live.insert(slot, byteCount) != nil else {
       if isTracked { removeLines(cpuAddress, byteCount) }
       return false
     }
-    sites.noteMade(site)
-    unsafe device.pointee.time = time
+    unsafe site.pointee.madeCount &+= 1
     unsafe device.pointee.streamingCount &+= 1
     statistics.eventCount &+= 1
     return true
@@ -53,23 +64,21 @@ extension CheckerState {
     _ device: UnsafeMutablePointer<DeviceState>, _ address: UInt64, _ cpuAddress: UInt64,
     _ byteCount: UInt64, _ traits: UInt32, file: UInt, line: UInt32
   ) -> Bool {
-    let bits = traits | LiveMapping.singleBits
-    // SAFETY: the device's state is valid while it tells of a call; what `findEntry` found is valid
-    // until the table changes.
-    let found = unsafe live.findEntry(device.pointee.number, address) { record in
-      unsafe record.pointee.bits & Self.plainMask == bits && record.pointee.byteCount == byteCount
-        && record.pointee.cpuAddress == cpuAddress
-    }
-    guard traits < 3, let (entry, place) = found else { return false }
-    let site = sites.recentNumber(file, line)
-    guard site != 0 else { return false }
-    let record = unsafe live.pointer(place)
-    if unsafe record.pointee.bits & LiveMapping.Flags.lines != 0 {
+    // SAFETY: the device's state is valid while it tells of a call; what `find` found is valid until
+    // the table changes.
+    let owner = unsafe device.pointee.number
+    guard traits < 3, Self.isPlain(byteCount), let site = unsafe sites.recent(file, line),
+      let place = live.find(
+        owner, address, cpuAddress, key: LiveSlot.key(byteCount, owner),
+        state: UInt64(traits | LiveMapping.singleBits), mask: UInt64(Self.plainMask))
+    else { return false }
+    let slot = unsafe live.slot(at: place)
+    if unsafe slot.pointee.state & UInt64(LiveMapping.Flags.lines) != 0 {
       removeLines(cpuAddress, byteCount)
     }
+    unsafe freed.add(slot.pointee, site.pointee.number, device.pointee.time)
+    live.remove(at: place)
     unsafe device.pointee.streamingCount &-= 1
-    unsafe remember(record, site, device.pointee.time)
-    live.remove(at: place, entry: entry)
     statistics.eventCount &+= 1
     return true
   }

@@ -48,11 +48,10 @@ extension CheckerState {
     if unsafe device.pointee.isMaskRefused { unsafe report(.refusedMaskUsed, device, event) }
     unsafe checkReach(
       address, byteCount, limit: device.pointee.core.pointee.streamingLimit, event, device)
-    let time = options.recordsTime ? unsafe now(device) : 0
-    unsafe device.pointee.time = time
+    let time = unsafe time(device)
     var record = unsafe LiveMapping(
       address: address, byteCount: byteCount, cpuAddress: event.pointee.cpuAddress, time: time,
-      word: event.pointee.physicalAddress, owner: device.pointee.number, site: site,
+      word: 0, owner: device.pointee.number, site: site,
       entryCount: 0, segments: 0,
       bits: LiveMapping.bits(event.pointee.direction, event.pointee.family)
         | (event.pointee.isErrorCheckExpected ? LiveMapping.Flags.unchecked : 0))
@@ -117,8 +116,8 @@ extension CheckerState {
       limit: device.pointee.core.pointee.coherentLimit, event, device)
     let record = unsafe LiveMapping(
       address: event.pointee.dmaAddress, byteCount: event.pointee.byteCount,
-      cpuAddress: event.pointee.cpuAddress, time: options.recordsTime ? now(device) : 0,
-      word: event.pointee.physicalAddress, owner: device.pointee.number, site: site,
+      cpuAddress: event.pointee.cpuAddress, time: time(device),
+      word: 0, owner: device.pointee.number, site: site,
       entryCount: 0, segments: 0, bits: LiveMapping.bits(nil, event.pointee.family))
     unsafe keep(record, device)
   }

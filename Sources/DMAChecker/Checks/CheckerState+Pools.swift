@@ -11,7 +11,7 @@ extension CheckerState {
     sites.noteMade(site)
     let record = unsafe LiveMapping(
       address: event.pointee.dmaAddress, byteCount: event.pointee.byteCount,
-      cpuAddress: event.pointee.cpuAddress, time: options.recordsTime ? now(device) : 0, word: 0,
+      cpuAddress: event.pointee.cpuAddress, time: time(device), word: 0,
       owner: device.pointee.number, site: site, entryCount: event.pointee.pool, segments: 0,
       bits: LiveMapping.bits(nil, .pool))
     if blocks.insert(record) { return }
@@ -50,7 +50,7 @@ extension CheckerState {
       return
     }
     let site = unsafe sites.number(of: event.pointee.origin)
-    unsafe remember(block, site, options.recordsTime ? now(device) : 0)
+    unsafe remember(block, site, time(device))
     blocks.remove(at: index)
   }
 

@@ -15,8 +15,7 @@ extension CheckerState {
     let site = unsafe sites.number(of: event.pointee.origin)
     sites.noteMade(site)
     if unsafe device.pointee.isMaskRefused { unsafe report(.refusedMaskUsed, device, event) }
-    let time = options.recordsTime ? unsafe now(device) : 0
-    unsafe device.pointee.time = time
+    let time = unsafe time(device)
     var record = unsafe LiveMapping(
       address: first.dmaAddress, byteCount: first.byteCount, cpuAddress: 0, time: time, word: 0,
       owner: device.pointee.number, site: site, entryCount: event.pointee.entryCount, segments: 0,

@@ -1,4 +1,5 @@
 internal import DMA
+internal import DMASupport
 
 /// All a checker knows, in plain memory, behind one lock.
 ///
@@ -7,10 +8,10 @@ internal import DMA
 @safe
 struct CheckerState: ~Copyable {
   let options: DMAChecker.Options
-  let lock = RawSpinLock()
-  var live: RangeTable<LiveMapping>
+  let lock = BiasedLock()
+  var live: LiveTable
   /// Blocks of pools: many to a page, and never looked for by an address inside but by devices.
-  var blocks: RangeTable<LiveMapping>
+  var blocks: LiveTable
   /// Lines that devices may write.
   var lines = LineTable()
   /// Of those, the lines of more than one mapping: how many.
@@ -19,10 +20,7 @@ struct CheckerState: ~Copyable {
   let lineShift: UInt64
   let lineGroupMax: Int
   var sites: SiteTable
-  /// A ring: the next one to be overwritten is the oldest.
-  var freed: UnsafeMutablePointer<FreedMapping>
-  var freedNext = 0
-  var freedCount = 0
+  var freed: FreedRing
   var devices: [KnownDevice] = []
   /// Segments of scatter lists after the first, and which places are free.
   var segments: [[UInt64]] = []
@@ -37,18 +35,19 @@ struct CheckerState: ~Copyable {
 
   init(_ options: DMAChecker.Options) {
     self.options = options
-    let slots = max(options.memoryLimit, 0) / MemoryLayout<LiveMapping>.stride
+    let slots =
+      max(options.memoryLimit, 0)
+      / (MemoryLayout<LiveSlot>.stride + MemoryLayout<LiveRest>.stride)
     // While a table grows the old half is still there.
-    live = RangeTable(capacityMax: max(16, slots / 2))
-    blocks = RangeTable(granuleShift: 4, capacityMax: max(16, slots / 4))
+    live = LiveTable(capacityMax: max(16, slots / 2))
+    blocks = LiveTable(granuleShift: 4, capacityMax: max(16, slots / 4))
     lineShift = UInt64(options.cacheLineByteCount.trailingZeroBitCount)
     lineGroupMax = max(64, options.memoryLimit / 128)
     sites = SiteTable(countMax: min(60_000, max(8, options.memoryLimit / 256)))
-    unsafe freed = .allocate(capacity: max(1, options.freedCountMax))
+    freed = FreedRing(countMax: max(0, options.freedCountMax))
   }
 
   deinit {
-    unsafe freed.deallocate()
     for device in devices {
       // SAFETY: made by `DMAChecker.attach`; the checker's end means that nobody delivers events.
       unsafe device.state.deinitialize(count: 1)
@@ -57,6 +56,26 @@ struct CheckerState: ~Copyable {
   }
 
   // MARK: Time and subjects
+
+  /// When a mapping is made, in nanoseconds of a device's machine; 0 when that is not asked for.
+  ///
+  /// A real clock takes longer to read than all else here: it is read again when a microsecond or
+  /// so has passed. A simulated one is read every time.
+  @inline(__always)
+  func time(_ device: UnsafeMutablePointer<DeviceState>) -> UInt64 {
+    guard options.recordsTime else { return 0 }
+    // SAFETY: the device's state is valid during an event.
+    let moment = unsafe device.pointee.moment
+    if moment > 0 {
+      let counter = dma_counter()
+      if unsafe counter &- device.pointee.counter < moment {
+        return unsafe device.pointee.time
+      }
+      unsafe device.pointee.counter = counter
+    }
+    unsafe device.pointee.time = now(device)
+    return unsafe device.pointee.time
+  }
 
   /// Nanoseconds of a device's machine; only while that lives, as during an event.
   func now(_ device: UnsafeMutablePointer<DeviceState>) -> UInt64 {
@@ -148,33 +167,13 @@ struct CheckerState: ~Copyable {
   // MARK: What has ended
 
   mutating func remember(_ mapping: LiveMapping, _ site: UInt32, _ time: UInt64) {
-    var mapping = mapping
-    unsafe withUnsafeMutablePointer(to: &mapping) { unsafe remember($0, site, time) }
-  }
-
-  @inline(__always)
-  mutating func remember(
-    _ mapping: UnsafeMutablePointer<LiveMapping>, _ site: UInt32, _ time: UInt64
-  ) {
-    guard options.freedCountMax > 0 else { return }
-    // SAFETY: the index is below the ring's capacity.
-    let place = unsafe freed + freedNext
-    unsafe place.pointee.mapping = mapping.pointee
-    unsafe place.pointee.time = time
-    unsafe place.pointee.site = site
-    freedNext += 1
-    if freedNext == options.freedCountMax { freedNext = 0 }
-    if freedCount < options.freedCountMax { freedCount += 1 }
+    let (slot, rest) = mapping.packed
+    if let rest { freed.note(rest) }
+    freed.add(slot, site, time)
   }
 
   /// The mapping that ended last and that `accepts` takes.
   func lastFreed(_ owner: UInt32, where accepts: (LiveMapping) -> Bool) -> FreedMapping? {
-    for step in 1...max(1, freedCount) where step <= freedCount {
-      let index = (freedNext - step + options.freedCountMax) % options.freedCountMax
-      // SAFETY: the last `freedCount` entries are set.
-      let entry = unsafe freed[index]
-      if entry.mapping.owner == owner, accepts(entry.mapping) { return entry }
-    }
-    return nil
+    freed.last { $0.mapping.owner == owner && accepts($0.mapping) }
   }
 }

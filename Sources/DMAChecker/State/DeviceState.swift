@@ -21,6 +21,10 @@ struct DeviceState: ~Copyable {
   var isRemoved = false
   /// The time of its last event.
   var time: UInt64 = 0
+  /// Ticks of a counter for which a time that was read still holds; 0 reads the clock every time.
+  let moment: UInt64
+  /// That counter when the time was read.
+  var counter: UInt64 = 0
 }
 
 /// A device in the checker's list.

@@ -24,9 +24,7 @@ struct LineTable: ~Copyable {
 
   /// Empty entries, four in a cache line.
   private static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Slot> {
-    let raw = UnsafeMutableRawPointer.allocate(
-      byteCount: capacity * MemoryLayout<Slot>.stride, alignment: 64)
-    let slots = unsafe raw.bindMemory(to: Slot.self, capacity: capacity)
+    let slots = unsafe TableMemory.allocate(capacity, of: Slot.self)
     unsafe slots.initialize(repeating: Slot(), count: capacity)
     return unsafe slots
   }
@@ -35,7 +33,7 @@ struct LineTable: ~Copyable {
 
   @inline(__always)
   private func home(_ group: UInt64) -> Int {
-    // Fibonacci hashing, as in AddressTable, of four groups together: see RangeTable.
+    // Fibonacci hashing, as in AddressTable, of four groups together: see LiveTable.
     let hash = (group &>> 2) &* 0x9e37_79b9_7f4a_7c15
     return Int(truncatingIfNeeded: (hash &>> homeShift) &<< 2 | group & 3)
   }

@@ -1,14 +1,13 @@
 internal import DMA
 
-/// One mapping, allocation or block that is live, in one cache line.
-struct LiveMapping: RangeRecord {
+/// One mapping, allocation or block that is live.
+struct LiveMapping {
   var address: UInt64
   var byteCount: UInt64
   var cpuAddress: UInt64
   /// When it was made, in nanoseconds of its machine.
   var time: UInt64
-  /// What its bytes came to when it was made or last synced (`hashed`); for memory that devices
-  /// may write, its physical address.
+  /// What its bytes came to when it was made or last synced (`hashed`).
   var word: UInt64
   /// Which device.
   var owner: UInt32
@@ -18,10 +17,12 @@ struct LiveMapping: RangeRecord {
   var entryCount: UInt32
   /// Where the rest of a scatter list's segments are kept, from 1; 0 for none.
   var segments: UInt32
-  /// Direction (2 bits, 3 for none), family (4 bits), then `Flags`.
+  /// Direction (2 bits, 3 for none), family (4 bits), then `Flags`: 16 bits in all.
   var bits: UInt32
 
   enum Flags {
+    /// The table's: some of it is kept beside its slot.
+    static var rest: UInt32 { 1 << 2 }
     /// Its maker has to test the result, and has not yet.
     static var unchecked: UInt32 { 1 << 8 }
     /// `word` is a hash.
@@ -34,10 +35,10 @@ struct LiveMapping: RangeRecord {
     static var continuation: UInt32 { 1 << 12 }
     /// A device was seen writing to it.
     static var deviceWrote: UInt32 { 1 << 13 }
-    /// Its cache lines are kept.
-    static var lines: UInt32 { 1 << 15 }
     /// Reported as leaked.
     static var leaked: UInt32 { 1 << 14 }
+    /// Its cache lines are kept.
+    static var lines: UInt32 { 1 << 15 }
   }
 
   static var directionMask: UInt32 { 3 }
@@ -66,7 +67,7 @@ struct LiveMapping: RangeRecord {
 }
 
 /// A mapping that has ended.
-struct FreedMapping: BitwiseCopyable {
+struct FreedMapping {
   var mapping: LiveMapping
   var time: UInt64
   var site: UInt32

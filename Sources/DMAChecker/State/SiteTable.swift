@@ -15,10 +15,13 @@ struct SiteTable: ~Copyable {
     var searchCount: UInt32 = 0
   }
 
-  private struct Recent: BitwiseCopyable {
+  /// A place that was seen lately; a number of 0 names none.
+  struct Recent: BitwiseCopyable {
     var file: UInt = 0
     var line: UInt32 = 0
     var number: UInt32 = 0
+    /// Mappings made there that its entry does not count yet.
+    var madeCount: UInt64 = 0
   }
 
   private static var recentCount: Int { 16 }
@@ -55,17 +58,39 @@ struct SiteTable: ~Copyable {
 
   subscript(number: UInt32) -> CallSite { unsafe pointer(number).pointee.site }
 
-  func madeCount(_ number: UInt32) -> UInt64 { unsafe pointer(number).pointee.madeCount }
+  /// How many mappings a place made.
+  func madeCount(_ number: UInt32) -> UInt64 {
+    var result = unsafe pointer(number).pointee.madeCount
+    for slot in 0..<Self.recentCount {
+      // SAFETY: the cache has that many places.
+      if unsafe recent[slot].number == number { unsafe result &+= recent[slot].madeCount }
+    }
+    return result
+  }
 
   @inline(__always)
   mutating func noteMade(_ number: UInt32) { unsafe pointer(number).pointee.madeCount &+= 1 }
 
-  /// The number of a place that was seen lately, by the address of its text and its line; else 0.
+  /// A place that was seen lately, by the address of its text and its line; what made mappings
+  /// there may be counted in it.
+  ///
+  /// Valid until the next place is numbered.
   @inline(__always)
-  func recentNumber(_ file: UInt, _ line: UInt32) -> UInt32 {
+  func recent(_ file: UInt, _ line: UInt32) -> UnsafeMutablePointer<Recent>? {
     // SAFETY: the cache has 16 places.
-    let known = unsafe recent[Self.slot(file, line)]
-    return known.file == file && known.line == line ? known.number : 0
+    let known = unsafe recent + Self.slot(file, line)
+    guard unsafe known.pointee.file == file, unsafe known.pointee.line == line,
+      unsafe known.pointee.number != 0
+    else { return nil }
+    return unsafe known
+  }
+
+  /// Puts a place into the cache, and counts what its predecessor there made.
+  private func remember(_ slot: Int, _ file: UInt, _ line: UInt32, _ number: UInt32) {
+    // SAFETY: the slot is one of the cache's.
+    let old = unsafe recent[slot]
+    if old.number != 0 { unsafe pointer(old.number).pointee.madeCount &+= old.madeCount }
+    unsafe recent[slot] = Recent(file: file, line: line, number: number)
   }
 
   /// Neighbouring lines go to different places of the cache.
@@ -77,8 +102,8 @@ struct SiteTable: ~Copyable {
   mutating func number(of origin: DMAEvent.Origin) -> UInt32 {
     guard case .callSite(let site) = origin else { return 0 }
     let file = unsafe UInt(bitPattern: site.fileName.baseAddress)
-    let known = recentNumber(file, site.line)
-    return known == 0 ? number(of: site, Self.slot(file, site.line)) : known
+    if let known = unsafe recent(file, site.line) { return unsafe known.pointee.number }
+    return number(of: site, Self.slot(file, site.line))
   }
 
   @inline(never)
@@ -91,9 +116,7 @@ struct SiteTable: ~Copyable {
     while let number = numbers[key] {
       let known = self[number]
       if unsafe known.line == site.line && known.fileName.baseAddress == file {
-        // SAFETY: the slot is one of the cache's.
-        unsafe recent[slot] = Recent(
-          file: UInt(bitPattern: file), line: site.line, number: number)
+        remember(slot, UInt(bitPattern: file), site.line, number)
         return number
       }
       key = (key &+ 1) & (.max >> 1)
@@ -108,7 +131,7 @@ struct SiteTable: ~Copyable {
     unsafe (sites + count).initialize(to: Site(site: site))
     count += 1
     numbers.insert(number, for: key)
-    unsafe recent[slot] = Recent(file: UInt(bitPattern: file), line: site.line, number: number)
+    remember(slot, UInt(bitPattern: file), site.line, number)
     return number
   }
 
