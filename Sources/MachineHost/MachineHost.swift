@@ -28,6 +28,9 @@ package protocol MachineHost: AnyObject {
   var nanoseconds: UInt64 { get }
   /// Pauses for a moment, and lets due interrupts come.
   func relax()
+  /// As `relax`, in a loop that has waited so many nanoseconds since there last was progress: the
+  /// longer, the longer it may sleep.
+  func relax(after waited: UInt64)
 
   // MARK: Configuration space and registers
 
@@ -51,6 +54,11 @@ package protocol MachineHost: AnyObject {
   func freeMessage(_ handle: UInt64)
   /// Whether the vector fired since the last call; forgets it.
   func takeInterrupt(_ handle: UInt64) -> Bool
+}
+
+extension MachineHost {
+  /// A machine that sees its registers used knows itself when a wait begins.
+  package func relax(after waited: UInt64) { relax() }
 }
 
 /// A machine where a kernel programs interrupts itself.

@@ -91,6 +91,9 @@ package final class MachineTables: @unchecked Sendable {
       maintainCache: { _, _, _, _ in },
       now: { context in unsafe MachineTables.host(context).nanoseconds },
       relax: { context in unsafe MachineTables.host(context).relax() },
+      relaxAfter: { context, waited in
+        unsafe MachineTables.host(context).relax(after: waited)
+      },
       isTimeReal: true)
   }
 

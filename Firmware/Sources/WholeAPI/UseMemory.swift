@@ -63,7 +63,7 @@ func useDevices(_ seen: inout Expectations, _ machine: SmallMachine) {
     platform.relax()
     unsafe PlatformCore.removePoller(machineCore, context: UnsafeMutableRawPointer(polls))
   }
-  platform.relax()
+  platform.relax(after: 1)
   seen.expect(polls == 1)
   seen.expect(unsafe !PlatformCore.isObserved(machineCore))
   unsafe PlatformCore.reportFault(machineCore, requester: 8, address: 0x5000, isWrite: true)

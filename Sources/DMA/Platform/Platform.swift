@@ -57,6 +57,23 @@ public final class Platform {
     unsafe PlatformCore.poll(core)
   }
 
+  /// Gives devices a moment, in a loop that has waited for one for some time.
+  ///
+  /// As `relax()`. A machine with a scheduler spins at first and sleeps the longer the longer the
+  /// wait: so a device that answers at once is not kept waiting, and one that is slow does not cost
+  /// a processor.
+  ///
+  /// - Parameter waited: nanoseconds of the machine's clock since there last was progress.
+  public func relax(after waited: UInt64) {
+    // SAFETY: as above.
+    if let relaxAfter = unsafe core.pointee.operations.relaxAfter {
+      unsafe relaxAfter(core.pointee.context, waited)
+    } else {
+      unsafe core.pointee.operations.relax(core.pointee.context)
+    }
+    unsafe PlatformCore.poll(core)
+  }
+
   /// Waits until `condition` holds or `nanoseconds` have passed on the machine's own clock.
   ///
   /// Must not be called with a spin lock held or in an interrupt: it waits.
@@ -68,12 +85,13 @@ public final class Platform {
     guard !ExecutionContext.current.isAtomic else { throw .wouldBlock }
     let start = nanoseconds
     while !condition() {
-      guard nanoseconds &- start < timeout else {
+      let waited = nanoseconds &- start
+      guard waited < timeout else {
         // The condition may have come true while the clock was read.
         if condition() { return }
         throw .timedOut
       }
-      relax()
+      relax(after: waited)
     }
   }
 

@@ -33,6 +33,9 @@ public struct PlatformOperations {
   ///
   /// Delivers interrupts that are due.
   public typealias Relax = @convention(c) (UnsafeMutableRawPointer) -> Void
+  /// (context, nanoseconds): as `Relax`, for a loop that has waited so long already: the longer,
+  /// the longer a machine may sleep.
+  public typealias RelaxAfter = @convention(c) (UnsafeMutableRawPointer, UInt64) -> Void
   /// (context, CPU address, bytes, numbers): makes memory from elsewhere usable for DMA until
   /// unpinned; the first number is its physical address.
   public typealias Pin = Resolve
@@ -45,6 +48,8 @@ public struct PlatformOperations {
   public var maintainCache: MaintainCache
   public var now: Now
   public var relax: Relax
+  /// Nil where it makes no difference how long was waited: `relax` serves then.
+  public var relaxAfter: RelaxAfter?
   /// Nil where memory from elsewhere cannot be pinned.
   public var pin: Pin?
   /// Not nil when `pin` is not.
@@ -58,7 +63,8 @@ public struct PlatformOperations {
   public init(
     allocatePages: @escaping AllocatePages, freePages: @escaping FreePages,
     resolve: @escaping Resolve, maintainCache: @escaping MaintainCache, now: @escaping Now,
-    relax: @escaping Relax, pin: Pin? = nil, unpin: Unpin? = nil, isTimeReal: Bool = false
+    relax: @escaping Relax, relaxAfter: RelaxAfter? = nil, pin: Pin? = nil, unpin: Unpin? = nil,
+    isTimeReal: Bool = false
   ) {
     unsafe self.allocatePages = allocatePages
     unsafe self.freePages = freePages
@@ -66,6 +72,7 @@ public struct PlatformOperations {
     unsafe self.maintainCache = maintainCache
     unsafe self.now = now
     unsafe self.relax = relax
+    unsafe self.relaxAfter = relaxAfter
     unsafe self.pin = pin
     unsafe self.unpin = unpin
     self.isTimeReal = isTimeReal

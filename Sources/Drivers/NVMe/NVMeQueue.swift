@@ -278,7 +278,7 @@ public final class NVMeQueue {
     }
     vainSince = begun
     // Completions are in memory whether or not an interrupt tells of them.
-    shared.platform.relax()
+    shared.platform.relax(after: now &- begun)
     return nil
   }
 
@@ -300,7 +300,7 @@ public final class NVMeQueue {
       let spent = platform.nanoseconds &- begun
       guard spent < limit else { throw shared.stopAfterTimeout() }
       guard let interrupt else {
-        platform.relax()
+        platform.relax(after: spent)
         continue
       }
       do throws(DMAError) {

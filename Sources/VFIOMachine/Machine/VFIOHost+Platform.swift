@@ -48,4 +48,6 @@ extension VFIOHost: MachineHost, InterruptAttaching, MemoryPinning {
   var nanoseconds: UInt64 { MonotonicClock.nanoseconds - startNanoseconds }
 
   func relax() { interrupts.pause(pace) }
+
+  func relax(after waited: UInt64) { interrupts.pause(after: waited) }
 }

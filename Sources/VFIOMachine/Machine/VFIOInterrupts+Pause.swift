@@ -3,22 +3,37 @@ internal import Glibc
 internal import MachineHost
 
 extension VFIOInterrupts {
-  /// A moment's pause of a waiting loop, which an interrupt ends: none at first.
+  /// So long a wait only spins: a disk answers in microseconds.
+  private static var spin: UInt64 { 100_000 }
+  /// So long it lets others run, but does not sleep: a sleep's end comes tens of microseconds late.
+  private static var yield: UInt64 { 1_000_000 }
+  /// The longest sleep where it is not known whether all pauses belong to one wait.
+  private static var vaguePauseMax: UInt64 { 50_000 }
+
+  /// A pause of a loop that does not say how long it has waited.
   ///
-  /// A disk answers in microseconds, so short waits spin and long ones leave the processor to
-  /// others.
+  /// Registers are memory and nobody sees them used, so `pace` takes all pauses for one wait.
   func pause(_ pace: WaitPace) {
-    /// So long a wait only spins.
-    let spin: UInt64 = 50_000
-    let waited = pace.waited(at: MonotonicClock.nanoseconds)
-    if waited < spin {
-      for _ in 0..<16 { dma_cpu_relax() }
-    } else if waited < 4 * spin {
-      sched_yield()
-    } else {
-      wait(nanoseconds: WaitPace.pause(after: waited))
+    if pause(after: pace.waited(at: MonotonicClock.nanoseconds), atMost: Self.vaguePauseMax) {
       pace.resumed(at: MonotonicClock.nanoseconds)
     }
+  }
+
+  /// A moment's pause, as a wait of that many nanoseconds asks for; an interrupt ends it.
+  ///
+  /// - Returns: whether the thread slept.
+  @discardableResult
+  func pause(after waited: UInt64, atMost limit: UInt64 = WaitPace.pauseMax) -> Bool {
+    if waited < Self.spin {
+      for _ in 0..<16 { dma_cpu_relax() }
+      return false
+    }
+    if waited < Self.yield {
+      sched_yield()
+      return false
+    }
+    wait(nanoseconds: min(WaitPace.pause(after: waited), limit))
+    return true
   }
 }
 
