@@ -65,19 +65,15 @@ extension TraceChecker {
     report.findingsBeyond = findings.beyond
     report.unknown = unknown
     report.unknown.undecodable = max(unknown.undecodable, context.undecodableEvents)
-    var byDevice: [UInt32: [MappingRecord]] = [:]
-    for number in 0..<book.recordCount {
-      let record = unsafe book.records[number]
-      if record.flags.contains(.live) { byDevice[record.device, default: []].append(record) }
-    }
+    let oldest = oldestLive()
     for device in 1..<max(2, context.devices.count + 1) where device < deviceCapacity {
       let number = UInt32(device)
       let state = unsafe devices[device]
       guard state.firstTime != 0 || state.isSeen else { continue }
       var summary = DeviceSummary(name: context.devices.name(number), state: state)
-      let live = (byDevice[number] ?? []).sorted { $0.line < $1.line }
+      let live = (oldest[number] ?? []).map { unsafe book.records[$0] }
       summary.oldestAge = live.first.map { now &- $0.time } ?? 0
-      summary.live = live.prefix(100).compactMap {
+      summary.live = live.compactMap {
         Finding(.leak, device: number, culprit: nil, mapping: $0).mapping
       }
       summary.growth = growth(of: number)
@@ -85,6 +81,26 @@ extension TraceChecker {
     }
     report.trace = summary(path: path)
     return report
+  }
+
+  /// The records alive longest of each device, as many as are worth showing.
+  private func oldestLive() -> [UInt32: [Int]] {
+    let most = 100
+    var oldest: [UInt32: [Int]] = [:]
+    func isOlder(_ left: Int, _ right: Int) -> Bool {
+      unsafe book.records[left].line < book.records[right].line
+    }
+    // There may be millions alive: no more than twice what is kept is ever collected.
+    for number in 0..<book.recordCount
+    where unsafe book.records[number].flags.contains(.live) {
+      let device = unsafe book.records[number].device
+      oldest[device, default: []].append(number)
+      if oldest[device]?.count == 2 * most {
+        oldest[device]?.sort(by: isOlder)
+        oldest[device]?.removeLast(most)
+      }
+    }
+    return oldest.mapValues { numbers in Array(numbers.sorted(by: isOlder).prefix(most)) }
   }
 
   /// Mean live counts of the quarters of the trace.

@@ -1,4 +1,5 @@
 import DMA
+import Glibc
 
 /// Every live mapping of a trace, and the ones released lately.
 @safe
@@ -15,12 +16,12 @@ struct MappingBook {
   private var history = ReleaseHistory()
 
   init() {
-    unsafe records = .allocate(capacity: recordCapacity)
+    unsafe records = Self.reallocated(nil, recordCapacity)
   }
 
   func deallocate() {
     for index in 0..<recordCount { unsafe records[index].lists?.deallocate() }
-    unsafe records.deallocate()
+    unsafe Glibc.free(records)
     history.deallocate()
     live.deallocate()
     lines.deallocate()
@@ -110,11 +111,23 @@ struct MappingBook {
   }
 
   private mutating func growRecords() {
-    let larger = UnsafeMutablePointer<MappingRecord>.allocate(capacity: recordCapacity * 2)
-    unsafe larger.moveInitialize(from: records, count: recordCount)
-    unsafe records.deallocate()
-    unsafe records = unsafe larger
     recordCapacity *= 2
+    unsafe records = Self.reallocated(records, recordCapacity)
+  }
+
+  /// Room for so many records; those there keep their values.
+  ///
+  /// The C library moves pages of large blocks instead of copying them, so that a trace with ten
+  /// million live mappings does not need room for them twice.
+  private static func reallocated(_ old: UnsafeMutablePointer<MappingRecord>?, _ count: Int)
+    -> UnsafeMutablePointer<MappingRecord>
+  {
+    // SAFETY: records are bitwise copyable; `old` came from here, and is not used again.
+    let size = count * MemoryLayout<MappingRecord>.stride
+    guard let room = unsafe realloc(old, size) else {
+      fatalError("no memory for \(count) live mappings")
+    }
+    return unsafe room.bindMemory(to: MappingRecord.self, capacity: count)
   }
 
   // MARK: Cache lines
