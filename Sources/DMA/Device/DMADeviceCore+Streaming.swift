@@ -105,7 +105,11 @@ extension DMADeviceCore {
     _ core: UnsafeMutablePointer<DMADeviceCore>, address: UInt64, cpuAddress: UInt,
     byteCount: Int, traits: MappingTraits, site: CallSite
   ) {
-    if unsafe core.pointee.flags & Flags.indirect != 0 {
+    let flags = unsafe core.pointee.flags
+    if flags == Flags.observed {
+      return unsafe reportUnmap(core, address, cpuAddress, byteCount, traits, site)
+    }
+    if flags & Flags.indirect != 0 {
       var numbers = DMAStatusNumbers()
       // SAFETY: as in mapIndirect.
       let status = unsafe numbers.withWords { pointer in
@@ -114,7 +118,7 @@ extension DMADeviceCore {
       }
       precondition(status == .success, "a lease ends exactly the mapping it was made for")
     }
-    if unsafe core.pointee.flags & Flags.observed != 0 {
+    if flags & Flags.observed != 0 {
       unsafe reportUnmap(core, address, cpuAddress, byteCount, traits, site)
     }
   }

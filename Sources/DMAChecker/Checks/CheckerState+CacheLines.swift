@@ -46,6 +46,10 @@ extension CheckerState {
       && mapping.cpuAddress != 0 && mapping.byteCount > 0
   }
 
+  /// Asks for what is known of the first lines of some memory.
+  @inline(__always)
+  func prefetchLines(_ cpuAddress: UInt64) { lines.prefetch(cpuAddress &>> groupShift) }
+
   /// Notes lines that nobody has yet.
   ///
   /// - Returns: false, with nothing noted, when somebody has one, or there is no room.

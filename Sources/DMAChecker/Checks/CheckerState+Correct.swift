@@ -1,5 +1,4 @@
 internal import DMA
-internal import DMASupport
 
 /// The calls of a correct driver: a map that succeeded, and the unmap that fits it in all it says.
 ///
@@ -13,7 +12,7 @@ extension CheckerState {
       | LiveMapping.Flags.continuation
   }
 
-  /// Whether a length is one that slots hold: 1 ... 4 Gi - 2.
+  /// Whether a length is one that slots hold: at least 1, less than 4 Gi - 1.
   @inline(__always)
   private static func isPlain(_ byteCount: UInt64) -> Bool {
     byteCount &- 1 < UInt64(UInt32.max) - 1
@@ -40,6 +39,7 @@ extension CheckerState {
     let time = unsafe time(device)
     guard LiveSlot.fits(time: time) else { return false }
     let isTracked = !isRead && options.tracksCacheLines
+    if isTracked { unsafe live.prefetch(device.pointee.number, address) }
     if isTracked, !addFreeLines(cpuAddress, byteCount) { return false }
     let bits = traits | LiveMapping.singleBits | (isTracked ? LiveMapping.Flags.lines : 0)
     let slot = unsafe LiveSlot(
@@ -67,6 +67,8 @@ extension CheckerState {
     // SAFETY: the device's state is valid while it tells of a call; what `find` found is valid until
     // the table changes.
     let owner = unsafe device.pointee.number
+    // Both at once: a miss of the cache costs more than all else here.
+    if traits != UInt32(DMADirection.toDevice.rawValue) { prefetchLines(cpuAddress) }
     guard traits < 3, Self.isPlain(byteCount), let site = unsafe sites.recent(file, line),
       let place = live.find(
         owner, address, cpuAddress, key: LiveSlot.key(byteCount, owner),

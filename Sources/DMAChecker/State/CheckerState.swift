@@ -39,8 +39,8 @@ struct CheckerState: ~Copyable {
       max(options.memoryLimit, 0)
       / (MemoryLayout<LiveSlot>.stride + MemoryLayout<LiveRest>.stride)
     // While a table grows the old half is still there.
-    live = LiveTable(capacityMax: max(16, slots / 2))
-    blocks = LiveTable(granuleShift: 4, capacityMax: max(16, slots / 4))
+    live = LiveTable(capacityMax: max(32, slots / 2))
+    blocks = LiveTable(granuleShift: 4, capacityMax: max(32, slots / 4))
     lineShift = UInt64(options.cacheLineByteCount.trailingZeroBitCount)
     lineGroupMax = max(64, options.memoryLimit / 128)
     sites = SiteTable(countMax: min(60_000, max(8, options.memoryLimit / 256)))

@@ -1,3 +1,5 @@
+internal import DMASupport
+
 /// Which cache lines devices may write: a bit a line, a word for 64 of them.
 ///
 /// Open addressing with linear probing. One cache line is touched for a piece of memory of up to a
@@ -36,6 +38,12 @@ struct LineTable: ~Copyable {
     // Fibonacci hashing, as in AddressTable, of four groups together: see LiveTable.
     let hash = (group &>> 2) &* 0x9e37_79b9_7f4a_7c15
     return Int(truncatingIfNeeded: (hash &>> homeShift) &<< 2 | group & 3)
+  }
+
+  /// Asks for what is known of a group, which is looked at soon.
+  @inline(__always)
+  func prefetch(_ group: UInt64) {
+    unsafe dma_prefetch(UInt(bitPattern: slots + home(group &+ 1)))
   }
 
   /// Notes lines of a group as in use.
