@@ -12,7 +12,7 @@ import Testing
 /// Memory that a device owns is out of the CPU's reach: who touches it is named.
 @Suite(.serialized) struct GuardPagesTests {
   /// A machine with a probe device behind a guarded mapping.
-  private final class Bench {
+  final class Bench {
     let machine: SimulatedMachine
     let probe = ProbeDevice()
     let card: PCIDevice
@@ -53,12 +53,12 @@ import Testing
       return UInt(numbers.first)
     }
 
-    func map(_ cpuAddress: UInt, _ byteCount: Int, _ direction: DMADirection) throws
-      -> DMAAddress
-    {
+    func map(
+      _ cpuAddress: UInt, _ byteCount: Int, _ direction: DMADirection, line: UInt32 = #line
+    ) throws -> DMAAddress {
       try device.mapSingle(
         cpuAddress: cpuAddress, byteCount: byteCount, direction: direction,
-        site: CallSite(#fileID, #line))
+        site: CallSite(#fileID, line))
     }
 
     func unmap(_ address: DMAAddress, _ byteCount: Int, _ direction: DMADirection) throws {
@@ -82,6 +82,114 @@ import Testing
   @inline(never)
   private func store(_ value: UInt8, at address: UInt) {
     UInt8.volatileStore(value, at: address)
+  }
+
+  /// A program that maps at the line that it gives back, and then touches memory.
+  typealias TouchProgram = @Sendable (Bench) throws -> UInt32
+
+  /// Programs that touch what the device owns, each in another way.
+  static let breakers: [(name: String, run: TouchProgram)] = [
+    (
+      "a look at what the device fills",
+      { bench in
+        let page = try bench.page()
+        let x = try bench.map(page, 64, .fromDevice, line: 1001)
+        _ = UInt8.volatileLoad(at: page + 63)
+        try bench.unmap(x, 64, .fromDevice)
+        return 1001
+      }
+    ),
+    (
+      "a store into what the device reads",
+      { bench in
+        let page = try bench.page()
+        let x = try bench.map(page + 100, 1000, .toDevice, line: 1002)
+        UInt8.volatileStore(1, at: page + 100)
+        try bench.unmap(x, 1000, .toDevice)
+        return 1002
+      }
+    ),
+    (
+      "a store after the memory was handed back",
+      { bench in
+        let page = try bench.page()
+        let x = try bench.map(page, 64, .bidirectional, line: 1003)
+        try bench.sync(x, 64, .bidirectional, forCPU: true)
+        UInt8.volatileStore(1, at: page)
+        try bench.sync(x, 64, .bidirectional, forCPU: false)
+        UInt8.volatileStore(2, at: page)
+        try bench.unmap(x, 64, .bidirectional)
+        return 1003
+      }
+    ),
+  ]
+
+  /// Programs that just do not.
+  static let misses: [(name: String, run: TouchProgram)] = [
+    (
+      "a look at what the device reads",
+      { bench in
+        let page = try bench.page()
+        let x = try bench.map(page, 64, .toDevice)
+        _ = UInt8.volatileLoad(at: page)
+        try bench.unmap(x, 64, .toDevice)
+        return 0
+      }
+    ),
+    (
+      "stores before the map and after the unmap",
+      { bench in
+        let page = try bench.page()
+        UInt8.volatileStore(1, at: page)
+        let x = try bench.map(page, 4096, .fromDevice)
+        try bench.unmap(x, 4096, .fromDevice)
+        UInt8.volatileStore(2, at: page + 4095)
+        return 0
+      }
+    ),
+    (
+      "stores between the syncs",
+      { bench in
+        let page = try bench.page()
+        let x = try bench.map(page, 64, .bidirectional)
+        try bench.sync(x, 64, .bidirectional, forCPU: true)
+        UInt8.volatileStore(1, at: page)
+        try bench.sync(x, 64, .bidirectional, forCPU: false)
+        try bench.unmap(x, 64, .bidirectional)
+        return 0
+      }
+    ),
+    (
+      "the bytes beside a mapping",
+      { bench in
+        let page = try bench.page()
+        let x = try bench.map(page + 64, 64, .fromDevice)
+        UInt8.volatileStore(1, at: page + 63)
+        UInt8.volatileStore(1, at: page + 128)
+        try bench.unmap(x, 64, .fromDevice)
+        return 0
+      }
+    ),
+  ]
+
+  @Test(arguments: Setup.allCases, breakers.indices)
+  func `a touch of mapped memory is found, with the line of the map`(
+    setup: Setup, index: Int
+  ) throws {
+    let bench = try Bench(setup)
+    let line = try Self.breakers[index].run(bench)
+    let name = Self.breakers[index].name
+    #expect(bench.findings.map(\.rule) == [.cpuTouchedMapped], "\(name)")
+    let site = try #require(bench.findings.first?.mapping?.site, "\(name)")
+    #expect(site.line == line && site.description.hasPrefix("DMACheckerTests/"), "\(name)")
+    #expect(bench.findings.first?.touch?.place.isEmpty == false)
+  }
+
+  @Test(arguments: Setup.allCases, misses.indices)
+  func `what is not the device's may be touched`(setup: Setup, index: Int) throws {
+    let bench = try Bench(setup)
+    _ = try Self.misses[index].run(bench)
+    #expect(bench.findings.isEmpty, "\(Self.misses[index].name)")
   }
 
   @Test(arguments: Setup.allCases)

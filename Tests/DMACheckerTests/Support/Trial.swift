@@ -221,14 +221,17 @@ struct Program: Sendable, CustomStringConvertible {
   let rule: CheckRule
   let name: String
   let options: DMAChecker.Options
+  /// Rules that the program breaks before this one: eight mappings of a line are two first.
+  let before: [CheckRule]
   let run: @Sendable (Trial) throws -> Void
 
   init(
-    _ rule: CheckRule, _ name: String, hashing: Bool = false,
+    _ rule: CheckRule, _ name: String, hashing: Bool = false, after before: [CheckRule] = [],
     _ run: @escaping @Sendable (Trial) throws -> Void
   ) {
     self.rule = rule
     self.name = name
+    self.before = before
     var options = DMAChecker.Options()
     options.hashesContent = hashing
     self.options = options
