@@ -27,6 +27,15 @@ import Testing
     if format == "sarif" { #expect(result.output.contains("\"results\":[]")) }
   }
 
+  @Test func `demo --check finds the mapping that the demo forgets, and nothing else`() throws {
+    let result = try dmatool("demo", "--check")
+    #expect(result.status == 0, "\(result.output)")
+    #expect(result.output.contains("mapping-dropped"))
+    // The teaching device, and a disk through each of four mappings.
+    #expect(result.output.ranges(of: "check: ").count == 5)
+    #expect(result.output.ranges(of: "check: no rule broken").count == 4)
+  }
+
   /// Verbs that run a driver, with what they need besides an image or a file of random bytes.
   static let verbs: [[String]] = [
     ["edu", "copy", "FILE"], ["edu", "copy", "FILE", "--interrupt", "--mapping", "bounce"],

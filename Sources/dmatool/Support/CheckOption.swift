@@ -93,8 +93,9 @@
 
     /// Ends the device, writes what was found and whether all was seen.
     ///
-    /// - Returns: whether no rule was broken.
-    func finish() -> Bool {
+    /// - Parameter expected: a rule that is broken on purpose, once, and must be found.
+    /// - Returns: whether no other rule was broken.
+    func finish(expecting expected: CheckRule? = nil) -> Bool {
       guard let list else { return true }
       device.remove()
       let statistics = list.checker.finish()
@@ -107,7 +108,8 @@
         for finding in findings { print(finding.json(options)) }
       case .sarif: print(SARIFReport.text(findings, options))
       }
-      return statistics.violationCount == 0
+      return findings.map(\.rule) == (expected.map { [$0] } ?? [])
+        && statistics.violationCount == UInt64(findings.count)
     }
   }
 

@@ -32,19 +32,35 @@
     ]
 
     /// Copies the file's first bytes through each mapping onto an image of its own.
-    static func run(_ path: String, limit: Int, seed: UInt64) throws -> [Row] {
+    ///
+    /// - Parameter isChecked: whether each driver is watched; a broken rule is a failure.
+    static func run(
+      _ path: String, limit: Int, seed: UInt64, isChecked: Bool
+    ) throws -> [Row] {
       let file: OpenFile
       do throws(FileError) { file = try OpenFile(reading: path, limit: limit) } catch {
         throw Failure.badInput(error.description)
       }
       // Once without looking at the clock: the first to touch memory and files pays for all.
       _ = try ways.map { try copy(file, $0.0, $0.1, seed) }
-      return try ways.map { try copy(file, $0.0, $0.1, seed) }
+      let check = isChecked ? ["--check"] : []
+      return try ways.map { try copy(file, $0.0, $0.1 + check, seed) }
     }
 
     private static func copy(
       _ file: OpenFile, _ name: String, _ arguments: [String], _ seed: UInt64
     ) throws -> Row {
+      let (row, checking) = try drive(file, name, arguments, seed)
+      guard checking.finish() else {
+        throw Failure.failed("the driver broke a rule, see above")
+      }
+      return row
+    }
+
+    /// Copies once; the driver has ended when it returns.
+    private static func drive(
+      _ file: OpenFile, _ name: String, _ arguments: [String], _ seed: UInt64
+    ) throws -> (Row, Checking) {
       let image: TemporaryFile
       do throws(FileError) {
         image = try TemporaryFile(byteCount: (file.byteCount + 4095) / 4096 * 4096)
@@ -56,7 +72,7 @@
           arguments + ["--image", image.path, "--seed", "\(seed)", "--depth", "8"]),
         isReadOnly: false)
       let counter = EventCounter()
-      counter.observe(bench.queue.device)
+      bench.machine.checking.add(counter.observer)
       let pump = NVMePump(
         queue: bench.queue, namespace: bench.namespace, platform: bench.platform,
         placement: bench.machine.placement, pieceByteCount: 64 << 10)
@@ -82,7 +98,7 @@
       } catch {
         throw Failure.failed(error.description)
       }
-      return row
+      return (row, bench.machine.checking)
     }
 
     /// The rows side by side.

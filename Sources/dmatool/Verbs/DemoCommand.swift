@@ -1,6 +1,7 @@
 #if CLI
   import ArgumentParser
   internal import DMA
+  internal import DMAChecker
   internal import Drivers
   internal import PCI
 
@@ -19,6 +20,12 @@
     @Flag(help: "Show what the checker finds in a driver with a bug of each kind instead.")
     var bugs = false
 
+    @Flag(
+      help: """
+        Check every DMA rule while the drivers run: only what lesson 3 breaks on purpose may be found.
+        """)
+    var check = false
+
     func run() throws {
       if bugs {
         try BugDemo.run()
@@ -30,10 +37,12 @@
       } catch {
         throw Failure.badInput(error.description)
       }
-      let bench = try EduBench(try MachineOptions.parse(["--interrupt", "--seed", "\(seed)"]))
+      let bench = try EduBench(
+        try MachineOptions.parse(
+          ["--interrupt", "--seed", "\(seed)"] + (check ? ["--check"] : [])))
       let edu = bench.edu
       let counter = EventCounter()
-      counter.observe(edu.device.dma)
+      bench.machine.checking.add(counter.observer)
       print(
         """
         The machine: 6 GiB of memory, 3 GiB of it above 4 GiB; on its PCI bus, at \
@@ -58,6 +67,9 @@
         Bus mastering is off now: the device is quiet, and \
         \(left == 0 ? "the memory held back was freed" : "\(left) mappings are still held back").
         """)
+      guard bench.machine.checking.finish(expecting: check ? .mappingDropped : nil) else {
+        throw ExitCode(1)
+      }
       let disksAreSame = try disks()
       print(
         """
@@ -76,7 +88,8 @@
     /// The lesson about what a mapping costs.
     private func disks() throws -> Bool {
       print("\n4. A disk through each mapping.")
-      let rows = try DiskComparison.run(file ?? "/proc/self/exe", limit: 1 << 20, seed: seed)
+      let rows = try DiskComparison.run(
+        file ?? "/proc/self/exe", limit: 1 << 20, seed: seed, isChecked: check)
       let isSame = rows.allSatisfy(\.isIdentical)
       print(
         """
