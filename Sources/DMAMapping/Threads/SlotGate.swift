@@ -1,6 +1,6 @@
 internal import DMA
-internal import DMASupport
-internal import Synchronization
+public import DMASupport
+public import Synchronization
 
 /// Guards what one thread slot owns, at the price of two plain stores and a load.
 ///
@@ -12,10 +12,11 @@ internal import Synchronization
 /// `enter` and `leave`.
 ///
 /// The inside must not wait, and must not enter a gate of the same set again.
+@usableFromInline
 struct SlotGate: ~Copyable {
-  private let isInside = Atomic<Bool>(false)
+  @usableFromInline let isInside = Atomic<Bool>(false)
   /// Why the plain way in is closed; 0 while it is open.
-  private let closed: Atomic<UInt8>
+  @usableFromInline let closed: Atomic<UInt8>
   private let shared = RawSpinLock()
 
   /// Somebody looks into all of the set.
@@ -39,10 +40,12 @@ struct SlotGate: ~Copyable {
   static var currentSlot: Int { Int(dma_thread_slot()) }
 
   /// The calling thread's slot, or 0 while it has none.
+  @inlinable
   @inline(__always)
   static var claimedSlot: Int { Int(dma_thread_slot_claimed()) }
 
   /// Takes the state for the calling thread, whose slot this is, if that takes nothing special.
+  @inlinable
   @inline(__always)
   func enterPlainly() -> Bool {
     // Relaxed, then a fence that costs nothing: whoever stops the gate pays for both.
@@ -55,6 +58,7 @@ struct SlotGate: ~Copyable {
   }
 
   /// Gives back what was entered plainly.
+  @inlinable
   @inline(__always)
   func leavePlainly() {
     // Releasing: what was done inside is seen by whoever stops the gate.

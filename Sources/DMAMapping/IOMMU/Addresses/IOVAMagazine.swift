@@ -5,12 +5,28 @@
 /// holds few, because what threads keep is missing elsewhere: its lowest page lies high up, so that
 /// all stacks are full at the same index.
 @safe
+@usableFromInline
 struct IOVAMagazine: BitwiseCopyable {
-  private let words: UnsafeMutablePointer<UInt64>
+  @usableFromInline let words: UnsafeMutablePointer<UInt64>
+
+  /// What stands where there is no magazine: empty for who takes, full for who puts, so that neither
+  /// has to look for it.
+  ///
+  /// Never written.
+  nonisolated(unsafe) static let none: IOVAMagazine = {
+    let words = UnsafeMutablePointer<UInt64>.allocate(capacity: lastIndex + 1)
+    // SAFETY: freshly allocated; never freed.
+    unsafe words.initialize(repeating: 0, count: lastIndex + 1)
+    unsafe words[lastIndex] = bottom
+    unsafe words[0] = UInt64(lastIndex)
+    return unsafe IOVAMagazine(words: words)
+  }()
+
+  var isNone: Bool { unsafe words == Self.none.words }
 
   /// How many runs of up to 32 pages there is room for.
-  static var capacity: Int { 127 }
-  private static var lastIndex: Int { capacity + 1 }
+  static var capacity: Int { lastIndex - 1 }
+  @inlinable static var lastIndex: Int { 128 }
   private static var bottom: UInt64 { 1 << 62 }
   /// How many sizes are cached: 1, 2, 4 and so on up to 512 pages.
   static var orderCount: Int { 10 }
@@ -26,9 +42,11 @@ struct IOVAMagazine: BitwiseCopyable {
     return unsafe IOVAMagazine(words: words)
   }
 
-  private init(words: UnsafeMutablePointer<UInt64>) { unsafe self.words = words }
+  @usableFromInline
+  init(words: UnsafeMutablePointer<UInt64>) { unsafe self.words = words }
 
   /// The magazine at an address, or nil for 0.
+  @inlinable
   @inline(__always)
   init?(rawValue: UInt) {
     guard let words = unsafe UnsafeMutablePointer<UInt64>(bitPattern: rawValue) else { return nil }
@@ -38,22 +56,36 @@ struct IOVAMagazine: BitwiseCopyable {
   @inline(__always)
   var rawValue: UInt { unsafe UInt(bitPattern: words) }
 
+  /// Gives the memory back; not for `none`.
   func free() { unsafe words.deallocate() }
 
+  @inlinable
   @inline(__always)
-  private var top: Int { Int(truncatingIfNeeded: unsafe words[0]) }
+  var top: Int { Int(truncatingIfNeeded: unsafe words[0]) }
 
   // SAFETY: the top is an index of one of the words.
   var isEmpty: Bool { unsafe words[top] == Self.bottom }
 
   /// Takes the top run when its `count` pages end at or below page `end`; 0 when they do not, and
   /// when there is none.
+  @inlinable
   @inline(__always)
   func popTop(_ count: UInt64, below end: UInt64) -> UInt64 {
     let top = top
     // SAFETY: as above.
     let page = unsafe words[top]
     guard page &+ count <= end else { return 0 }
+    unsafe words[0] = UInt64(truncatingIfNeeded: top &- 1)
+    return page
+  }
+
+  /// The same for one page.
+  @inline(__always)
+  func popPage(below end: UInt64) -> UInt64 {
+    let top = top
+    // SAFETY: as above.
+    let page = unsafe words[top]
+    guard page < end else { return 0 }
     unsafe words[0] = UInt64(truncatingIfNeeded: top &- 1)
     return page
   }
@@ -76,6 +108,7 @@ struct IOVAMagazine: BitwiseCopyable {
   }
 
   /// Puts a page on top; false when there is no room.
+  @inlinable
   @inline(__always)
   func push(_ page: UInt64) -> Bool {
     let top = top

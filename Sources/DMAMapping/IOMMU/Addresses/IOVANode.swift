@@ -11,6 +11,7 @@ struct IOVANode: BitwiseCopyable {
   private static var wordCount: Int { 80 }
   private static var codesAt: Int { 64 }
   private static var freeSlotsAt: Int { 72 }
+  private static var ownCodeAt: Int { 73 }
 
   /// A node of all free or all taken pages.
   static func make(level: Int, isFree: Bool) -> IOVANode {
@@ -30,6 +31,14 @@ struct IOVANode: BitwiseCopyable {
     for slot in 0..<64 { unsafe words[slot] = slotValue }
     for index in 0..<8 { unsafe words[Self.codesAt + index] = code }
     unsafe words[Self.freeSlotsAt] = isFree ? .max : 0
+    unsafe words[Self.ownCodeAt] = isFree ? UInt64(6 * level + 7) : 0
+  }
+
+  /// The order code of the whole node, kept at level 1 only: what its parent has in its slot.
+  @inline(__always)
+  var ownCode: UInt8 {
+    get { UInt8(truncatingIfNeeded: unsafe words[Self.ownCodeAt]) }
+    nonmutating set { unsafe words[Self.ownCodeAt] = UInt64(newValue) }
   }
 
   @inline(__always)

@@ -15,8 +15,8 @@ internal import Synchronization
 @safe
 public struct IOVASpace: ~Copyable {
   let state: UnsafeMutablePointer<State>
-  /// Per thread slot: its gate, and 32 bytes on its magazines, two for each order.
-  private let slots: UnsafeMutableRawPointer
+  /// Per thread slot: its gate, a counter at byte 24, and from 32 on its magazines, two for each order.
+  @usableFromInline let slots: UnsafeMutableRawPointer
 
   struct State: ~Copyable {
     /// Guards the tree.
@@ -30,8 +30,8 @@ public struct IOVASpace: ~Copyable {
     let isCaching: Bool
   }
 
-  private static var slotByteCount: Int { 192 }
-  private static var magazinesAt: Int { 32 }
+  @inlinable static var slotByteCount: Int { 256 }
+  @inlinable static var magazinesAt: Int { 32 }
 
   /// A space of the addresses from 4096 to `last`.
   ///
@@ -49,8 +49,12 @@ public struct IOVASpace: ~Copyable {
     unsafe slots.initializeMemory(
       as: UInt8.self, repeating: 0, count: Self.slotByteCount * SlotGate.count)
     for slot in 0..<SlotGate.count {
-      unsafe (slots + slot * Self.slotByteCount).bindMemory(to: SlotGate.self, capacity: 1)
+      let start = unsafe slots + slot * Self.slotByteCount
+      unsafe start.bindMemory(to: SlotGate.self, capacity: 1)
         .initialize(to: SlotGate(slot: slot, isPlain: isCaching))
+      unsafe (start + Self.magazinesAt).bindMemory(
+        to: IOVAMagazine.self, capacity: 2 * IOVAMagazine.orderCount
+      ).initialize(repeating: IOVAMagazine.none, count: 2 * IOVAMagazine.orderCount)
     }
     unsafe self.state = state
     unsafe self.slots = slots
@@ -60,7 +64,7 @@ public struct IOVASpace: ~Copyable {
     for slot in 0..<SlotGate.count {
       let magazines = unsafe magazines(slot)
       for index in 0..<(2 * IOVAMagazine.orderCount) {
-        unsafe IOVAMagazine(rawValue: magazines[index])?.free()
+        if unsafe !magazines[index].isNone { unsafe magazines[index].free() }
       }
     }
     // SAFETY: nobody else knows them any more.
@@ -69,21 +73,51 @@ public struct IOVASpace: ~Copyable {
     unsafe state.deallocate()
   }
 
+  @inlinable
   @inline(__always)
-  private func gate(_ slot: Int) -> UnsafeMutablePointer<SlotGate> {
+  func gate(_ slot: Int) -> UnsafeMutablePointer<SlotGate> {
     // SAFETY: bound by init; slots are below SlotGate.count.
     unsafe (slots + slot &* Self.slotByteCount).assumingMemoryBound(to: SlotGate.self)
   }
 
+  @inlinable
   @inline(__always)
-  private func magazines(_ slot: Int) -> UnsafeMutablePointer<UInt> {
-    // SAFETY: twenty words of zeroes or magazines' addresses.
+  func magazines(_ slot: Int) -> UnsafeMutablePointer<IOVAMagazine> {
+    // SAFETY: bound by init; twenty of them.
     unsafe (slots + slot &* Self.slotByteCount + Self.magazinesAt).assumingMemoryBound(
-      to: UInt.self)
+      to: IOVAMagazine.self)
+  }
+
+  /// Counts one event of the space's user: a plain addition for a thread with a slot of its own.
+  @inline(__always)
+  func countOne() {
+    let slot = SlotGate.claimedSlot
+    // SAFETY: eight zeroed bytes between gate and magazines.
+    let count = unsafe counter(slot)
+    if slot != 0 {
+      unsafe count.pointee.store(
+        count.pointee.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+    } else {
+      unsafe count.pointee.add(1, ordering: .relaxed)
+    }
+  }
+
+  /// What `countOne` counted.
+  var countedEvents: Int {
+    var sum = 0
+    for slot in 0..<SlotGate.count {
+      sum += unsafe counter(slot).pointee.load(ordering: .relaxed)
+    }
+    return sum
+  }
+
+  @inline(__always)
+  private func counter(_ slot: Int) -> UnsafeMutablePointer<Atomic<Int>> {
+    unsafe (slots + slot &* Self.slotByteCount + 24).assumingMemoryBound(to: Atomic<Int>.self)
   }
 
   /// One past the last page that any space has.
-  static var endOfAll: UInt64 { 1 << 52 }
+  @inlinable static var endOfAll: UInt64 { 1 << 52 }
 
   // MARK: Pages
 
@@ -94,49 +128,90 @@ public struct IOVASpace: ~Copyable {
   }
 
   /// The order of runs that are cached for `count` pages; `IOVAMagazine.orderCount` when none is.
-  @inline(__always)
   private static func cachedOrder(_ count: UInt64) -> Int {
-    // The usual case without counting bits.
-    if count == 1 { return 0 }
     let order = PageBits.order(holding: count)
     return count <= 32 || count & (count &- 1) == 0 ? order : IOVAMagazine.orderCount
   }
 
+  /// The same for counts that are cached.
+  @inlinable
+  @inline(__always)
+  static func smallOrder(_ count: UInt64) -> Int {
+    // The usual case without counting bits; elsewhere the lowest bit is set for the optimiser, which
+    // then need not care for zero.
+    count == 1 ? 0 : 63 &- ((count &+ count &- 1) | 1).leadingZeroBitCount
+  }
+
+  /// Whether runs for `count` pages are cached.
+  @inlinable
+  @inline(__always)
+  static func isCached(_ count: UInt64) -> Bool {
+    count &- 1 < 32 || count &- 1 < 512 && count & (count &- 1) == 0
+  }
+
   /// Takes `count` pages below page `bound`; 0 when there are none.
+  ///
+  /// - Parameter count: 0 and what no space has give 0.
+  @inlinable
   @inline(__always)
   func takePages(_ count: UInt64, below bound: UInt64) -> UInt64 {
-    let order = Self.cachedOrder(count)
     let slot = SlotGate.claimedSlot
-    let gate = unsafe gate(slot)
-    if order < IOVAMagazine.orderCount, unsafe gate.pointee.enterPlainly() {
-      // SAFETY: inside of the gate the slot's magazines are this thread's.
-      let loaded = unsafe IOVAMagazine(rawValue: magazines(slot)[2 &* order])
-      let page = loaded?.popTop(count, below: bound) ?? 0
-      unsafe gate.pointee.leavePlainly()
+    if Self.isCached(count), unsafe gate(slot).pointee.enterPlainly() {
+      // SAFETY: inside of the gate the slot's magazines are this thread's; there is always one, if
+      // only `none`.
+      let page = unsafe magazines(slot)[2 &* Self.smallOrder(count)].popTop(count, below: bound)
+      unsafe gate(slot).pointee.leavePlainly()
       if page != 0 { return page }
     }
     return takeUncached(count, below: bound)
   }
 
+  /// Takes one page below page `bound` from the loaded magazine; 0 when it has none.
+  @inline(__always)
+  func takeTop(below bound: UInt64) -> UInt64 {
+    let slot = SlotGate.claimedSlot
+    guard unsafe gate(slot).pointee.enterPlainly() else { return 0 }
+    // SAFETY: as in takePages.
+    let page = unsafe magazines(slot)[0].popPage(below: bound)
+    unsafe gate(slot).pointee.leavePlainly()
+    return page
+  }
+
+  /// Gives one page back to the loaded magazine, and counts as `countOne`; false, and nothing is
+  /// changed, when it has no room.
+  @inline(__always)
+  func giveTopAndCount(_ page: UInt64) -> Bool {
+    let slot = SlotGate.claimedSlot
+    guard unsafe gate(slot).pointee.enterPlainly() else { return false }
+    // SAFETY: as in takePages; inside of the gate the slot is this thread's.
+    let isKept = unsafe magazines(slot)[0].push(page)
+    if isKept {
+      let count = unsafe counter(slot)
+      unsafe count.pointee.store(count.pointee.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+    }
+    unsafe gate(slot).pointee.leavePlainly()
+    return isKept
+  }
+
   /// Gives pages back.
+  @inlinable
   @inline(__always)
   func givePages(_ first: UInt64, _ count: UInt64) {
-    let order = Self.cachedOrder(count)
     let slot = SlotGate.claimedSlot
-    let gate = unsafe gate(slot)
-    if order < IOVAMagazine.orderCount, unsafe gate.pointee.enterPlainly() {
+    if Self.isCached(count), unsafe gate(slot).pointee.enterPlainly() {
       // SAFETY: as in takePages.
-      let loaded = unsafe IOVAMagazine(rawValue: magazines(slot)[2 &* order])
-      let isKept = loaded?.push(first) ?? false
-      unsafe gate.pointee.leavePlainly()
+      let isKept = unsafe magazines(slot)[2 &* Self.smallOrder(count)].push(first)
+      unsafe gate(slot).pointee.leavePlainly()
       if isKept { return }
     }
     giveUncached(first, count)
   }
 
   /// What the loaded magazine does not do.
+  @usableFromInline
   @inline(never)
-  private func takeUncached(_ count: UInt64, below bound: UInt64) -> UInt64 {
+  func takeUncached(_ count: UInt64, below bound: UInt64) -> UInt64 {
+    guard count &- 1 < Self.endOfAll else { return 0 }
     let order = Self.cachedOrder(count)
     if order < IOVAMagazine.orderCount, unsafe state.pointee.isCaching {
       let slot = SlotGate.currentSlot
@@ -154,9 +229,9 @@ public struct IOVASpace: ~Copyable {
   ) -> UInt64 {
     let pair = unsafe magazines(slot) + 2 * order
     // SAFETY: inside of the gate; the pair belongs to one order.
-    guard let loaded = unsafe IOVAMagazine(rawValue: pair[0]),
-      let previous = unsafe IOVAMagazine(rawValue: pair[1])
-    else { return 0 }
+    let loaded = unsafe pair[0]
+    let previous = unsafe pair[1]
+    guard !loaded.isNone else { return 0 }
     if !loaded.isEmpty { return loaded.pop(count, below: bound) }
     if !previous.isEmpty {
       unsafe (pair[0], pair[1]) = (pair[1], pair[0])
@@ -167,12 +242,13 @@ public struct IOVASpace: ~Copyable {
         unsafe state.pointee.depot.exchange(empty: loaded, order: order)
       })
     else { return 0 }
-    unsafe pair[0] = full.rawValue
+    unsafe pair[0] = full
     return full.pop(count, below: bound)
   }
 
+  @usableFromInline
   @inline(never)
-  private func giveUncached(_ first: UInt64, _ count: UInt64) {
+  func giveUncached(_ first: UInt64, _ count: UInt64) {
     let order = Self.cachedOrder(count)
     guard order < IOVAMagazine.orderCount, unsafe state.pointee.isCaching else {
       return giveToTree(first, Self.roundedCount(count))
@@ -193,13 +269,12 @@ public struct IOVASpace: ~Copyable {
     let pair = unsafe magazines(slot) + 2 * order
     // SAFETY: inside of the gate; the pair belongs to one order. Magazines are made at the first
     // use of their slot and order only.
-    if unsafe pair[0] == 0 {
-      unsafe pair[0] = IOVAMagazine.make(order: order).rawValue
-      unsafe pair[1] = IOVAMagazine.make(order: order).rawValue
+    if unsafe pair[0].isNone {
+      unsafe pair[0] = IOVAMagazine.make(order: order)
+      unsafe pair[1] = IOVAMagazine.make(order: order)
     }
-    guard let loaded = unsafe IOVAMagazine(rawValue: pair[0]),
-      let previous = unsafe IOVAMagazine(rawValue: pair[1])
-    else { preconditionFailure("magazines come in pairs") }
+    let loaded = unsafe pair[0]
+    let previous = unsafe pair[1]
     if loaded.push(first) { return nil }
     if previous.push(first) {
       unsafe (pair[0], pair[1]) = (pair[1], pair[0])
@@ -210,7 +285,7 @@ public struct IOVASpace: ~Copyable {
       unsafe state.pointee.depot.exchange(full: loaded, order: order)
     }
     _ = fresh.push(first)
-    unsafe pair[0] = fresh.rawValue
+    unsafe pair[0] = fresh
     return overflow
   }
 
@@ -229,7 +304,7 @@ public struct IOVASpace: ~Copyable {
   }
 
   @inline(never)
-  private func giveToTree(_ first: UInt64, _ count: UInt64) {
+  func giveToTree(_ first: UInt64, _ count: UInt64) {
     unsafe state.pointee.lock.withLock { unsafe state.pointee.tree.free(first, count) }
   }
 
@@ -253,9 +328,7 @@ public struct IOVASpace: ~Copyable {
         // SAFETY: the slot's owner is outside and stays there.
         let pair = unsafe magazines(slot)
         for index in 0..<(2 * IOVAMagazine.orderCount) {
-          if let magazine = unsafe IOVAMagazine(rawValue: pair[index]) {
-            empty(magazine, index / 2)
-          }
+          unsafe empty(pair[index], index / 2)
         }
         unsafe gate(slot).pointee.lower()
       }
@@ -268,66 +341,6 @@ public struct IOVASpace: ~Copyable {
         }
       }
     }
-  }
-}
-
-// MARK: For those who use a space of their own.
-
-extension IOVASpace {
-  /// Takes addresses for `pageCount` pages.
-  ///
-  /// - Returns: the first address, or nil when no run is free: a retry can help after a `free`.
-  public func allocate(pageCount: Int) -> UInt64? {
-    guard pageCount > 0 else { return nil }
-    let page = takePages(UInt64(pageCount), below: Self.endOfAll)
-    return page == 0 ? nil : page << 12
-  }
-
-  /// Takes addresses for `pageCount` pages that end at or below `last`.
-  ///
-  /// - Returns: the first address, or nil when no run is free: a retry can help after a `free`.
-  public func allocate(pageCount: Int, last: UInt64) -> UInt64? {
-    guard pageCount > 0 else { return nil }
-    let page = takePages(UInt64(pageCount), below: Self.end(last: last))
-    return page == 0 ? nil : page << 12
-  }
-
-  /// One past the last page that ends at or below an address.
-  @inline(__always)
-  static func end(last: UInt64) -> UInt64 {
-    last &>> 12 &+ (last & 4095 == 4095 ? 1 : 0)
-  }
-
-  /// Gives addresses back, with the count that was asked for.
-  ///
-  /// Giving back what is not taken, or another count, traps at the latest when the caches are
-  /// emptied.
-  public func free(_ address: UInt64, pageCount: Int) {
-    precondition(pageCount > 0 && address & 4095 == 0, "what allocate returned")
-    givePages(address >> 12, UInt64(pageCount))
-  }
-
-  /// Takes addresses out of use for good: windows of other devices, interrupts, firmware.
-  ///
-  /// Whole pages that hold any of the bytes; some may be taken or reserved already.
-  public func reserve(_ addresses: ClosedRange<UInt64>) {
-    let first = addresses.lowerBound >> 12
-    unsafe state.pointee.lock.withLock {
-      unsafe state.pointee.tree.reserve(first, addresses.upperBound >> 12 - first + 1)
-    }
-  }
-
-  /// Takes these pages; false when some are taken, kept in caches or reserved.
-  func takeExactly(_ first: UInt64, _ count: UInt64) -> Bool {
-    unsafe state.pointee.lock.withLock { unsafe state.pointee.tree.takeExactly(first, count) }
-  }
-
-  /// Gives back what `takeExactly` took.
-  func giveExactly(_ first: UInt64, _ count: UInt64) { giveToTree(first, count) }
-
-  /// Pages that are out of the tree: given out, kept in caches, or reserved (page 0 always is).
-  public var takenPageCount: Int {
-    unsafe state.pointee.lock.withLock { Int(unsafe state.pointee.tree.takenCount) }
   }
 }
 

@@ -5,8 +5,8 @@
 /// hundred bytes. Every step is O(levels), at most eight. Not thread-safe. It places as Linux's
 /// allocator does: from the last allocation downwards, then once more from the top.
 struct IOVATree: ~Copyable {
-  private let root: IOVANode
-  private let rootLevel: Int
+  let root: IOVANode
+  let rootLevel: Int
   /// One past the last page.
   let end: UInt64
   /// The search below 4 GiB starts below here: the start of a taken run, or the top.
@@ -21,6 +21,10 @@ struct IOVATree: ~Copyable {
   private var spareCount = 0
   /// Pages taken, reserved ones and page 0 included.
   private(set) var takenCount: UInt64 = 0
+  /// The way to the leaves that are used: most calls need no other node.
+  let leaves = LeafCache()
+  /// The level 1 node that `markWord` came to last; 0 when it is gone.
+  private var lastLeaf: UInt64 = 0
 
   /// One past the last page below 4 GiB.
   static var end32: UInt64 { 1 << 20 }
@@ -95,10 +99,8 @@ struct IOVATree: ~Copyable {
     mark(first, count, isTaken: false, isExact: true)
     takenCount &-= count
     let last = first &+ count
-    if last <= Self.end32 && first >= cursor32 {
-      cursor32 = nextTaken(root, rootLevel, last)
-    }
-    if first >= cursor { cursor = nextTaken(root, rootLevel, last) }
+    if last <= Self.end32 && first >= cursor32 { cursor32 = nextTaken(last) }
+    if first >= cursor { cursor = nextTaken(last) }
     if first < failedEnd { failedCount = .max }
   }
 
@@ -127,7 +129,9 @@ struct IOVATree: ~Copyable {
     let offset = first & 63
     if offset &+ count <= 64 {
       let mask = PageBits.low(Int(truncatingIfNeeded: count)) &<< offset
+      if let leaf = leaves.find(first), leaf.markWord(first, mask, isTaken, isExact) { return }
       _ = markWord(root, rootLevel, first, mask, isTaken, isExact, code: .max)
+      if lastLeaf != 0 { leaves.add(first, Self.node(lastLeaf)) }
     } else {
       _ = mark(root, rootLevel, first, count, isTaken, isExact)
     }
@@ -154,6 +158,9 @@ struct IOVATree: ~Copyable {
       let new = isTaken ? old | mask : old & ~mask
       node[slot] = new
       newCode = PageBits.orderCode(~new)
+      lastLeaf = node.rawValue
+      defer { node.ownCode = node.summary(level: 1) }
+      return settle(node, level, slot, from: oldCode, to: newCode, code: code)
     } else {
       let child: IOVANode
       if let present = node.child(slot) {
@@ -169,6 +176,15 @@ struct IOVATree: ~Copyable {
         drop(child, level &- 1)
       }
     }
+    return settle(node, level, slot, from: oldCode, to: newCode, code: code)
+  }
+
+  /// Notes a slot's new order code, and returns the node's.
+  private func settle(
+    _ node: IOVANode, _ level: Int, _ slot: Int, from oldCode: UInt8, to newCode: UInt8,
+    code: UInt8
+  ) -> UInt8 {
+    let fullCode = UInt8(truncatingIfNeeded: 6 &* level &+ 1)
     if newCode == oldCode { return code }
     node.setCode(slot, newCode)
     if oldCode == fullCode || newCode == fullCode {
@@ -196,6 +212,9 @@ struct IOVATree: ~Copyable {
   private mutating func drop(_ node: IOVANode, _ level: Int) {
     if level > 1 {
       for slot in 0..<64 { if let child = node.child(slot) { drop(child, level - 1) } }
+    } else {
+      leaves.clear()
+      lastLeaf = 0
     }
     // A few stay at hand: a space that empties and fills would allocate again and again.
     if spareCount < 16 {
@@ -262,7 +281,9 @@ struct IOVATree: ~Copyable {
       node.freeSlots = code == fullCode ? free | bit : free & ~bit
       position = partEnd
     }
-    return node.summary(level: level)
+    let code = node.summary(level: level)
+    if level == 1 { node.ownCode = code }
+    return code
   }
 
   // MARK: Searching
@@ -272,6 +293,12 @@ struct IOVATree: ~Copyable {
   private func search(_ count: UInt64, below bound: UInt64) -> UInt64 {
     let order = PageBits.order(holding: count)
     if count == 1 &<< UInt64(truncatingIfNeeded: order) {
+      // Nothing is higher than what the leaf has that `bound` lies in.
+      let top = bound &- 1
+      if order <= 12, bound > 0, let leaf = leaves.find(top) {
+        let inside = highestRun(leaf, 1, order: order, below: top & 4095 &+ 1)
+        if inside != .max { return top & ~4095 &+ inside }
+      }
       return highestRun(root, rootLevel, order: order, below: bound)
     }
     // The last pages of the aligned block may be taken. Its first half must be free, which finds
@@ -342,54 +369,5 @@ struct IOVATree: ~Copyable {
       PageBits.alignedRuns(~node[slot], order: order)
       & PageBits.low(Int(truncatingIfNeeded: bound &- length &+ 1))
     return runs == 0 ? .max : UInt64(truncatingIfNeeded: PageBits.highest(runs))
-  }
-
-  /// The lowest taken page at or above `first`; all ones when there is none.
-  private func nextTaken(_ node: IOVANode, _ level: Int, _ first: UInt64) -> UInt64 {
-    let shift = UInt64(truncatingIfNeeded: 6 &* level)
-    guard first &>> shift < 64 else { return .max }
-    var slot = Int(truncatingIfNeeded: first &>> shift)
-    var rest = first & (1 &<< shift &- 1)
-    while slot < 64 {
-      let found: UInt64
-      if level == 1 {
-        let bits = node[slot] & ~PageBits.low(Int(truncatingIfNeeded: rest))
-        found = bits == 0 ? .max : UInt64(truncatingIfNeeded: bits.trailingZeroBitCount)
-      } else if let child = node.child(slot) {
-        found = nextTaken(child, level &- 1, rest)
-      } else {
-        found = node.code(slot) == 0 ? rest : .max
-      }
-      if found != .max { return found &+ UInt64(truncatingIfNeeded: slot) &<< shift }
-      rest = 0
-      let next = ~node.freeSlots & ~PageBits.low(slot &+ 1)
-      slot = next == 0 ? 64 : next.trailingZeroBitCount
-    }
-    return .max
-  }
-
-  /// How many of some pages, counted from the node's first, are taken.
-  private func taken(
-    _ node: IOVANode, _ level: Int, _ first: UInt64, _ count: UInt64
-  ) -> UInt64 {
-    let shift = UInt64(truncatingIfNeeded: 6 &* level)
-    let end = first &+ count
-    var position = first
-    var sum: UInt64 = 0
-    while position < end {
-      let slot = Int(truncatingIfNeeded: position &>> shift)
-      let slotStart = (position &>> shift) &<< shift
-      let part = min(end, slotStart &+ 1 &<< shift) &- position
-      if level == 1 {
-        let mask = PageBits.low(Int(truncatingIfNeeded: part)) &<< (position &- slotStart)
-        sum &+= UInt64((node[slot] & mask).nonzeroBitCount)
-      } else if let child = node.child(slot) {
-        sum &+= taken(child, level &- 1, position &- slotStart, part)
-      } else if node.code(slot) == 0 {
-        sum &+= part
-      }
-      position &+= part
-    }
-    return sum
   }
 }
