@@ -91,7 +91,7 @@ extension DMADeviceCore {
       }
       throw DMAError(status: status, numbers: numbers)
     }
-    let address = try unsafe mapIndirect(
+    let address = try unsafe mapRegion(
       core, cpuAddress: cpuAddress, physicalAddress: numbers.first, byteCount: byteCount,
       traits: traits, site: site)
     unsafe core.pointee.books.pointee.lock.withLock {
@@ -127,7 +127,7 @@ extension DMADeviceCore {
       unsafe reportRefused(.unmap, core, address, byteCount, traits, site)
       throw error
     }
-    unsafe unmapIndirect(
+    unsafe unmapRegion(
       core, address: address.rawValue, cpuAddress: record.cpuAddress, byteCount: byteCount,
       traits: traits, site: site)
   }

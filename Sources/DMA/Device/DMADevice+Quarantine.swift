@@ -113,7 +113,7 @@ extension DMADevice {
         unsafe core.pointee.books.pointee.quarantine.popLast()
       }
       guard let held = next else { break }
-      unsafe DMADeviceCore.unmapIndirect(
+      unsafe unmapRegion(
         core, address: held.address, cpuAddress: held.cpuAddress, byteCount: held.byteCount,
         traits: MappingTraits(rawValue: held.traits), site: site)
       held.memory.free()

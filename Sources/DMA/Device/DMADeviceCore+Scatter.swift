@@ -206,7 +206,7 @@ extension DMADeviceCore {
       let entry = unsafe entries[index]
       do throws(DMAError) {
         guard entry.byteCount > 0 else { throw .emptyRequest }
-        unsafe entries[index].dmaAddress = try mapIndirect(
+        unsafe entries[index].dmaAddress = try mapRegion(
           core, cpuAddress: entry.cpuAddress, physicalAddress: entry.physicalAddress,
           byteCount: entry.byteCount, traits: traits, site: site)
         unsafe entries[index].dmaByteCount = entry.byteCount
@@ -227,7 +227,7 @@ extension DMADeviceCore {
     if unsafe core.pointee.flags != 0 {
       for index in entries.indices {
         let entry = unsafe entries[index]
-        unsafe unmapIndirect(
+        unsafe unmapRegion(
           core, address: entry.dmaAddress, cpuAddress: entry.cpuAddress,
           byteCount: entry.byteCount, traits: traits, site: site)
       }

@@ -2,38 +2,110 @@
 /// refused.
 ///
 /// None of them allocates.
+///
+/// The ways through the table are functions of the module, not of a type: a static function is
+/// entered through another one that drops the type, which costs as much as the checks here.
+
+/// Maps through the table, or refuses with the reason.
+@inlinable
+@inline(__always)
+func mapRegion(
+  _ core: UnsafeMutablePointer<DMADeviceCore>, cpuAddress: UInt, physicalAddress: UInt64,
+  byteCount: Int, traits: MappingTraits, site: CallSite
+) throws(DMAError) -> UInt64 {
+  try unsafe mapPacked(
+    core, cpuAddress, physicalAddress, byteCount, packed(traits, site), site.file)
+}
+
+/// Unmaps through the table, and tells who listens.
+@inlinable
+@inline(__always)
+func unmapRegion(
+  _ core: UnsafeMutablePointer<DMADeviceCore>, address: UInt64, cpuAddress: UInt,
+  byteCount: Int, traits: MappingTraits, site: CallSite
+) {
+  unsafe unmapPacked(core, address, cpuAddress, byteCount, packed(traits, site), site.file)
+}
+
+/// Traits and line in one word, so that all arguments fit into registers: what goes over the stack
+/// is waited for.
+@inlinable
+@inline(__always)
+func packed(_ traits: MappingTraits, _ site: CallSite) -> UInt64 {
+  UInt64(traits.rawValue) | UInt64(site.line) &<< 32
+}
+
+private func unpackedTraits(_ packed: UInt64) -> MappingTraits {
+  MappingTraits(rawValue: UInt32(truncatingIfNeeded: packed))
+}
+
+/// - Parameter file: a string that ends with a zero byte, as those of `#fileID` and `__FILE__` do.
+private func unpackedSite(_ packed: UInt64, _ file: UnsafePointer<UInt8>?) -> CallSite {
+  var byteCount = 0
+  if let file = unsafe file {
+    while unsafe file[byteCount] != 0 { byteCount += 1 }
+  }
+  return unsafe CallSite(
+    file: file, fileByteCount: byteCount, line: UInt32(truncatingIfNeeded: packed >> 32))
+}
+
+@usableFromInline
+@inline(never)
+func mapPacked(
+  _ core: UnsafeMutablePointer<DMADeviceCore>, _ cpuAddress: UInt, _ physicalAddress: UInt64,
+  _ byteCount: Int, _ packed: UInt64, _ file: UnsafePointer<UInt8>?
+) throws(DMAError) -> UInt64 {
+  if unsafe core.pointee.flags == DMADeviceCore.Flags.indirect {
+    var numbers = DMAStatusNumbers()
+    // SAFETY: the core is valid while its device is; numbers has room for three words.
+    let status = unsafe numbers.withWords { pointer in
+      unsafe core.pointee.operations.pointee.map(
+        UnsafeMutableRawPointer(core), cpuAddress, physicalAddress, byteCount,
+        UInt32(truncatingIfNeeded: packed), pointer)
+    }
+    if status == .success { return numbers.first }
+    return try DMADeviceCore.refuse(status, numbers)
+  }
+  if unsafe core.pointee.flags == DMADeviceCore.Flags.observed {
+    return try unsafe DMADeviceCore.mapObserved(
+      core, cpuAddress, physicalAddress, byteCount, packed, file)
+  }
+  return try unsafe DMADeviceCore.mapWatched(
+    core, cpuAddress, physicalAddress, byteCount, packed, file)
+}
+
+@usableFromInline
+@inline(never)
+func unmapPacked(
+  _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
+  _ byteCount: Int, _ packed: UInt64, _ file: UnsafePointer<UInt8>?
+) {
+  guard unsafe core.pointee.flags == DMADeviceCore.Flags.indirect else {
+    return unsafe DMADeviceCore.unmapWatched(core, address, cpuAddress, byteCount, packed, file)
+  }
+  var numbers = DMAStatusNumbers()
+  // SAFETY: as above.
+  let status = unsafe numbers.withWords { pointer in
+    unsafe core.pointee.operations.pointee.unmap(
+      UnsafeMutableRawPointer(core), address, cpuAddress, byteCount,
+      UInt32(truncatingIfNeeded: packed), pointer)
+  }
+  precondition(status == .success, "a lease ends exactly the mapping it was made for")
+}
+
 extension DMADeviceCore {
-  /// Maps through the table, or refuses with the reason.
-  @usableFromInline
   @inline(never)
-  static func mapIndirect(
-    _ core: UnsafeMutablePointer<DMADeviceCore>, cpuAddress: UInt, physicalAddress: UInt64,
-    byteCount: Int, traits: MappingTraits, site: CallSite
+  fileprivate static func refuse(
+    _ status: DMAStatus, _ numbers: DMAStatusNumbers
   ) throws(DMAError) -> UInt64 {
-    if unsafe core.pointee.flags == Flags.indirect {
-      var numbers = DMAStatusNumbers()
-      // SAFETY: the core is valid while its device is; numbers has room for three words.
-      let status = unsafe numbers.withWords { pointer in
-        unsafe core.pointee.operations.pointee.map(
-          UnsafeMutableRawPointer(core), cpuAddress, physicalAddress, byteCount,
-          traits.rawValue, pointer)
-      }
-      if status == .success { return numbers.first }
-      return try refuse(status, numbers)
-    }
-    if unsafe core.pointee.flags == Flags.observed {
-      return try unsafe mapObserved(core, cpuAddress, physicalAddress, byteCount, traits, site)
-    }
-    return try unsafe mapWatched(
-      core, cpuAddress: cpuAddress, physicalAddress: physicalAddress, byteCount: byteCount,
-      traits: traits, site: site)
+    throw DMAError(status: status, numbers: numbers)
   }
 
   /// With an observer and nothing else: the direct mapping, checked.
   @inline(never)
-  private static func mapObserved(
+  fileprivate static func mapObserved(
     _ core: UnsafeMutablePointer<DMADeviceCore>, _ cpuAddress: UInt, _ physicalAddress: UInt64,
-    _ byteCount: Int, _ traits: MappingTraits, _ site: CallSite
+    _ byteCount: Int, _ packed: UInt64, _ file: UnsafePointer<UInt8>?
   ) throws(DMAError) -> UInt64 {
     // SAFETY: the core is valid while its device is, and holds the owner of the observer's context.
     if let receive = unsafe core.pointee.observerMap,
@@ -44,32 +116,24 @@ extension DMADeviceCore {
       let address = unsafe physicalAddress &+ core.pointee.directOffset
       if unsafe receive(
         context, address, physicalAddress, UInt64(cpuAddress),
-        UInt64(truncatingIfNeeded: byteCount), traits.rawValue, UInt(bitPattern: site.file),
-        site.line)
+        UInt64(truncatingIfNeeded: byteCount), UInt32(truncatingIfNeeded: packed),
+        UInt(bitPattern: file), UInt32(truncatingIfNeeded: packed &>> 32))
       {
         return address
       }
       unsafe deliverMap(
-        core, address, cpuAddress, physicalAddress, byteCount, traits, .success, site)
+        core, address, cpuAddress, physicalAddress, byteCount, unpackedTraits(packed), .success,
+        unpackedSite(packed, file))
       return address
     }
-    return try unsafe mapWatched(
-      core, cpuAddress: cpuAddress, physicalAddress: physicalAddress, byteCount: byteCount,
-      traits: traits, site: site)
-  }
-
-  @inline(never)
-  private static func refuse(
-    _ status: DMAStatus, _ numbers: DMAStatusNumbers
-  ) throws(DMAError) -> UInt64 {
-    throw DMAError(status: status, numbers: numbers)
+    return try unsafe mapWatched(core, cpuAddress, physicalAddress, byteCount, packed, file)
   }
 
   /// With an observer, for a device that is gone, or beyond what the direct mapping reaches.
   @inline(never)
-  private static func mapWatched(
-    _ core: UnsafeMutablePointer<DMADeviceCore>, cpuAddress: UInt, physicalAddress: UInt64,
-    byteCount: Int, traits: MappingTraits, site: CallSite
+  fileprivate static func mapWatched(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, _ cpuAddress: UInt, _ physicalAddress: UInt64,
+    _ byteCount: Int, _ packed: UInt64, _ file: UnsafePointer<UInt8>?
   ) throws(DMAError) -> UInt64 {
     let flags = unsafe core.pointee.flags
     guard flags & Flags.removed == 0 else { throw .deviceRemoved }
@@ -80,7 +144,7 @@ extension DMADeviceCore {
       status = unsafe numbers.withWords { pointer in
         unsafe core.pointee.operations.pointee.map(
           UnsafeMutableRawPointer(core), cpuAddress, physicalAddress, byteCount,
-          traits.rawValue, pointer)
+          UInt32(truncatingIfNeeded: packed), pointer)
       }
     } else {
       unsafe numbers.first = physicalAddress &+ core.pointee.directOffset
@@ -92,65 +156,54 @@ extension DMADeviceCore {
     }
     if flags & Flags.observed != 0 {
       unsafe tellMap(
-        core, numbers.first, cpuAddress, physicalAddress, byteCount, traits, status, site)
+        core, numbers.first, cpuAddress, physicalAddress, byteCount, packed, status, file)
     }
     guard status == .success else { throw DMAError(status: status, numbers: numbers) }
     return numbers.first
   }
 
-  /// Unmaps through the table, and tells who listens.
-  @usableFromInline
+  /// With an observer, or of a device that is gone.
   @inline(never)
-  static func unmapIndirect(
-    _ core: UnsafeMutablePointer<DMADeviceCore>, address: UInt64, cpuAddress: UInt,
-    byteCount: Int, traits: MappingTraits, site: CallSite
+  fileprivate static func unmapWatched(
+    _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
+    _ byteCount: Int, _ packed: UInt64, _ file: UnsafePointer<UInt8>?
   ) {
     let flags = unsafe core.pointee.flags
-    if flags == Flags.observed {
-      return unsafe reportUnmap(core, address, cpuAddress, byteCount, traits, site)
-    }
     if flags & Flags.indirect != 0 {
       var numbers = DMAStatusNumbers()
-      // SAFETY: as in mapIndirect.
+      // SAFETY: as in mapRegion.
       let status = unsafe numbers.withWords { pointer in
         unsafe core.pointee.operations.pointee.unmap(
-          UnsafeMutableRawPointer(core), address, cpuAddress, byteCount, traits.rawValue, pointer)
+          UnsafeMutableRawPointer(core), address, cpuAddress, byteCount,
+          UInt32(truncatingIfNeeded: packed), pointer)
       }
       precondition(status == .success, "a lease ends exactly the mapping it was made for")
     }
     if flags & Flags.observed != 0 {
-      unsafe reportUnmap(core, address, cpuAddress, byteCount, traits, site)
+      unsafe tellUnmap(core, address, cpuAddress, byteCount, packed, file)
     }
-  }
-
-  /// Not in the function above, whose only indirect call is the one through the table.
-  @inline(never)
-  private static func reportUnmap(
-    _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
-    _ byteCount: Int, _ traits: MappingTraits, _ site: CallSite
-  ) {
-    unsafe tellUnmap(core, address, cpuAddress, byteCount, traits, site)
   }
 
   /// Tells who listens of a map: the short way where there is one.
   @inline(__always)
   private static func tellMap(
     _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
-    _ physicalAddress: UInt64, _ byteCount: Int, _ traits: MappingTraits, _ status: DMAStatus,
-    _ site: CallSite
+    _ physicalAddress: UInt64, _ byteCount: Int, _ packed: UInt64, _ status: DMAStatus,
+    _ file: UnsafePointer<UInt8>?
   ) {
     // SAFETY: the owner of the context is held by the core.
     if status == .success, let receive = unsafe core.pointee.observerMap,
       let context = unsafe core.pointee.observerContext,
       unsafe receive(
         context, address, physicalAddress, UInt64(cpuAddress),
-        UInt64(truncatingIfNeeded: byteCount), traits.rawValue, UInt(bitPattern: site.file),
-        site.line)
+        UInt64(truncatingIfNeeded: byteCount), UInt32(truncatingIfNeeded: packed),
+        UInt(bitPattern: file), UInt32(truncatingIfNeeded: packed &>> 32))
     {
       return
     }
     unsafe deliverMap(
-      core, address, cpuAddress, physicalAddress, byteCount, traits, status, site)
+      core, address, cpuAddress, physicalAddress, byteCount, unpackedTraits(packed), status,
+      unpackedSite(packed, file))
   }
 
   @inline(never)
@@ -174,18 +227,20 @@ extension DMADeviceCore {
   @inline(__always)
   private static func tellUnmap(
     _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
-    _ byteCount: Int, _ traits: MappingTraits, _ site: CallSite
+    _ byteCount: Int, _ packed: UInt64, _ file: UnsafePointer<UInt8>?
   ) {
     // SAFETY: as in tellMap.
     if let receive = unsafe core.pointee.observerUnmap,
       let context = unsafe core.pointee.observerContext,
       unsafe receive(
         context, address, UInt64(cpuAddress), UInt64(truncatingIfNeeded: byteCount),
-        traits.rawValue, UInt(bitPattern: site.file), site.line)
+        UInt32(truncatingIfNeeded: packed), UInt(bitPattern: file),
+        UInt32(truncatingIfNeeded: packed &>> 32))
     {
       return
     }
-    unsafe deliverUnmap(core, address, cpuAddress, byteCount, traits, site)
+    unsafe deliverUnmap(
+      core, address, cpuAddress, byteCount, unpackedTraits(packed), unpackedSite(packed, file))
   }
 
   @inline(never)
@@ -210,7 +265,7 @@ extension DMADeviceCore {
     let flags = unsafe core.pointee.flags
     if flags & Flags.indirect != 0 {
       var numbers = DMAStatusNumbers()
-      // SAFETY: as in mapIndirect.
+      // SAFETY: as in mapRegion.
       let status = unsafe numbers.withWords { pointer in
         unsafe core.pointee.operations.pointee.sync(
           UnsafeMutableRawPointer(core), address, cpuAddress, byteCount, traits.rawValue, pointer)

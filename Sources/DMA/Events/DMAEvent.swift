@@ -190,7 +190,7 @@ extension DMAEvent.Family: CustomStringConvertible {
 @safe
 public struct CallSite: BitwiseCopyable, @unchecked Sendable {
   // SAFETY (Sendable): the bytes are constants of the program and never change.
-  let file: UnsafePointer<UInt8>?
+  @usableFromInline let file: UnsafePointer<UInt8>?
   let fileByteCount: Int
   /// The line, from 1.
   public let line: UInt32

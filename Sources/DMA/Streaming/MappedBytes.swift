@@ -31,7 +31,7 @@ public struct MappedBytes<Direction: TransferDirection>: ~Copyable, ~Escapable {
     let core = unsafe device.core
     let cpuAddress = unsafe UInt(bitPattern: memory.start + bytes.lowerBound)
     // SAFETY: the buffer keeps the platform and so the core alive.
-    let address = try unsafe DMADeviceCore.mapIndirect(
+    let address = try unsafe mapRegion(
       core, cpuAddress: cpuAddress,
       physicalAddress: memory.physicalAddress &+ UInt64(bytes.lowerBound),
       byteCount: bytes.count, traits: MappingTraits(Direction.value), site: site)
@@ -43,7 +43,7 @@ public struct MappedBytes<Direction: TransferDirection>: ~Copyable, ~Escapable {
   }
 
   deinit {
-    unsafe DMADeviceCore.unmapIndirect(
+    unsafe unmapRegion(
       core, address: address.rawValue, cpuAddress: cpuAddress, byteCount: byteCount,
       traits: MappingTraits(Direction.value), site: site)
   }

@@ -45,7 +45,7 @@ public struct StreamingMapping<Direction: TransferDirection>: ~Copyable {
   ) -> StreamingBuffer {
     // SAFETY: the core outlives the buffer that this value holds.
     if unsafe core.pointee.flags != 0 {
-      unsafe DMADeviceCore.unmapIndirect(
+      unsafe unmapRegion(
         core, address: address.rawValue, cpuAddress: UInt(bitPattern: memory.start + offset),
         byteCount: byteCount, traits: MappingTraits(Direction.value), site: CallSite(file, line))
     }
@@ -143,7 +143,7 @@ extension StreamingBuffer {
           byteCount: byteCount))
     }
     do throws(DMAError) {
-      let address = try unsafe DMADeviceCore.mapIndirect(
+      let address = try unsafe mapRegion(
         core, cpuAddress: UInt(bitPattern: memory.start + offset),
         physicalAddress: physicalAddress, byteCount: byteCount,
         traits: MappingTraits(Direction.value), site: site)

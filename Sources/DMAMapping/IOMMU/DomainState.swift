@@ -17,11 +17,15 @@ struct DomainState: ~Copyable {
   let cachesAbsentEntries: Bool
   /// Whether an entry is mapped once it is stored: no cache work and no invalidation after it.
   let isPlain: Bool
+  /// One past the last page that short ways unmap: those below 4 GiB, where `isPlain`.
+  let nearEnd: UInt64
   let flushInterval: UInt64
   let notices: NoticeSink
   /// Set when addresses below 4 GiB ran out for devices that reach further.
   let isWide: Atomic<Bool>
-  let rangeInvalidations = Atomic<Int>(0)
+  /// One past the last page below 4 GiB that can be translated; 0 once `isWide`, and where an entry is
+  /// not mapped once it is stored (`isPlain`): what the short ways are for.
+  let nearBound: Atomic<UInt64>
   let domainInvalidations = Atomic<Int>(0)
   let abandonedPages = Atomic<Int>(0)
   /// Pages mapped at their own addresses for good.
@@ -58,22 +62,31 @@ struct DomainState: ~Copyable {
     cachesAbsentEntries = unit.cachesAbsentEntries
     isPlain =
       unsafe platform.pointee.isCoherent && unit.walksCoherently && !unit.cachesAbsentEntries
+    nearEnd = isPlain ? IOVATree.end32 : 0
     notices = NoticeSink(options.notices ?? MappingNoticeReceiver())
     isWide = Atomic(!options.prefersAddressesBelow4GiB)
+    nearBound = Atomic(
+      isPlain && options.prefersAddressesBelow4GiB ? min(pageBound, IOVATree.end32) : 0)
   }
 }
 
 extension DomainState {
   // MARK: Addresses
 
-  /// Takes one page that ends at or below `last`, by the usual way only; 0 when it has none.
+  /// Maps one page below 4 GiB, in memory that the unit sees as the CPU does, for a device that
+  /// reaches as far; by the usual way only: 0 when it leads nowhere, and nothing is changed.
   @inline(__always)
-  static func takePage(_ domain: UnsafeMutablePointer<DomainState>, last: UInt64) -> UInt64 {
-    var bound = unsafe min(IOVASpace.end(last: last), domain.pointee.pageBound)
-    if bound > IOVATree.end32, unsafe !domain.pointee.isWide.load(ordering: .relaxed) {
-      bound = IOVATree.end32
-    }
-    return unsafe domain.pointee.space.takePages(1, below: bound)
+  static func mapNear(_ domain: UnsafeMutablePointer<DomainState>, entry: UInt64) -> UInt64 {
+    let page = unsafe domain.pointee.space.takeTop(
+      below: domain.pointee.nearBound.load(ordering: .relaxed))
+    if unsafe page == 0 || domain.pointee.table.setNear(page, entry: entry) { return page }
+    unsafe giveBack(domain, page)
+    return 0
+  }
+
+  @inline(never)
+  private static func giveBack(_ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64) {
+    unsafe domain.pointee.space.givePages(page, 1)
   }
 
   /// Takes bus addresses for pages that end at or below `last`; 0 when there are none.
@@ -99,6 +112,7 @@ extension DomainState {
     _ domain: UnsafeMutablePointer<DomainState>, _ count: UInt64, _ bound: UInt64
   ) -> UInt64 {
     if unsafe !domain.pointee.isWide.exchange(true, ordering: .relaxed) {
+      unsafe domain.pointee.nearBound.store(0, ordering: .relaxed)
       unsafe domain.pointee.notices.send(
         MappingNotice(.wideAddresses, UInt64(PageBits.order(holding: bound)) + 12))
     }
@@ -124,7 +138,7 @@ extension DomainState {
     _ domain: UnsafeMutablePointer<DomainState>, _ first: UInt64, _ count: UInt64,
     withTables: Bool = false
   ) -> Bool {
-    unsafe domain.pointee.rangeInvalidations.add(1, ordering: .relaxed)
+    unsafe domain.pointee.space.countOne()
     // SAFETY: the unit outlives its domains.
     return unsafe domain.pointee.unitOperations.pointee.invalidateRange(
       domain.pointee.unitContext, domain.pointee.id, first &<< 12, count &<< 12,
@@ -193,39 +207,7 @@ extension DomainState {
   ///
   /// On success the third number is 0 once the unit forgot the mapping, or will before its
   /// addresses are used again, and 1 when it failed to.
-  @inline(__always)
   static func unmap(
-    _ domain: UnsafeMutablePointer<DomainState>, _ first: UInt64, _ count: UInt64,
-    isDeferred: Bool, _ numbers: UnsafeMutablePointer<UInt64>
-  ) -> DMAStatus {
-    if unsafe count == 1 && domain.pointee.table.clearOne(first) {
-      // SAFETY: the caller gives room for three words.
-      unsafe numbers[2] = 0
-      guard isDeferred else { return unsafe endPage(domain, first, numbers) }
-      unsafe domain.pointee.queue.push(first, 1, domain)
-      return .success
-    }
-    return unsafe unmapMany(domain, first, count, isDeferred: isDeferred, numbers)
-  }
-
-  /// Has the unit forget one page at once: what that costs is the unit's.
-  @inline(never)
-  private static func endPage(
-    _ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64,
-    _ numbers: UnsafeMutablePointer<UInt64>
-  ) -> DMAStatus {
-    if unsafe invalidate(domain, page, 1) {
-      unsafe domain.pointee.space.givePages(page, 1)
-    } else {
-      // SAFETY: the caller gives room for three words.
-      unsafe numbers[2] = 1
-      unsafe abandon(domain, page, 1)
-    }
-    return .success
-  }
-
-  @inline(never)
-  private static func unmapMany(
     _ domain: UnsafeMutablePointer<DomainState>, _ first: UInt64, _ count: UInt64,
     isDeferred: Bool, _ numbers: UnsafeMutablePointer<UInt64>
   ) -> DMAStatus {
@@ -251,5 +233,37 @@ extension DomainState {
       unsafe abandon(domain, first, count)
     }
     return .success
+  }
+
+  /// Has the unit forget one page at once: what that costs is the unit's.
+  @inline(__always)
+  static func endPage(
+    _ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64,
+    _ numbers: UnsafeMutablePointer<UInt64>
+  ) -> Int32 {
+    // SAFETY: the unit outlives its domains.
+    let status = unsafe domain.pointee.unitOperations.pointee.invalidateRange(
+      domain.pointee.unitContext, domain.pointee.id, page &<< 12, 4096, 0)
+    if unsafe status == DMAStatus.success.rawValue && domain.pointee.space.giveTopAndCount(page) {
+      return DMAStatus.success.rawValue
+    }
+    return unsafe endPageSlowly(domain, page, numbers, status)
+  }
+
+  /// After the unit was told.
+  @inline(never)
+  private static func endPageSlowly(
+    _ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64,
+    _ numbers: UnsafeMutablePointer<UInt64>, _ status: Int32
+  ) -> Int32 {
+    unsafe domain.pointee.space.countOne()
+    if status == DMAStatus.success.rawValue {
+      unsafe domain.pointee.space.givePages(page, 1)
+    } else {
+      // SAFETY: the caller gives room for three words.
+      unsafe numbers[2] = 1
+      unsafe abandon(domain, page, 1)
+    }
+    return DMAStatus.success.rawValue
   }
 }

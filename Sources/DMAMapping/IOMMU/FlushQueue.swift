@@ -51,9 +51,9 @@ struct FlushQueue: ~Copyable {
     unsafe (slots + index &* Self.slotByteCount).assumingMemoryBound(to: Slot.self)
   }
 
-  /// Queues a range whose entries are cleared.
+  /// Queues a range whose entries are cleared, if that takes nothing special.
   @inline(__always)
-  func push(_ first: UInt64, _ count: UInt64, _ domain: UnsafeMutablePointer<DomainState>) {
+  func pushPlainly(_ first: UInt64, _ count: UInt64) -> Bool {
     let slot = unsafe slot(SlotGate.claimedSlot)
     if unsafe slot.pointee.gate.enterPlainly() {
       // SAFETY: inside of the gate the slot is this thread's; a queue with entries has its room.
@@ -66,17 +66,16 @@ struct FlushQueue: ~Copyable {
         unsafe ranges[queued] = Range(first: first, count: count)
         unsafe slot.pointee.count = queued &+ 1
         unsafe slot.pointee.gate.leavePlainly()
-        return
+        return true
       }
       unsafe slot.pointee.gate.leavePlainly()
     }
-    unsafe pushSlowly(first, count, domain)
+    return false
   }
 
+  /// Queues a range whose entries are cleared.
   @inline(never)
-  private func pushSlowly(
-    _ first: UInt64, _ count: UInt64, _ domain: UnsafeMutablePointer<DomainState>
-  ) {
+  func push(_ first: UInt64, _ count: UInt64, _ domain: UnsafeMutablePointer<DomainState>) {
     let index = SlotGate.currentSlot
     let slot = unsafe slot(index)
     unsafe slot.pointee.gate.enter(slot: index)

@@ -164,7 +164,7 @@ extension IOMMUDomain {
   /// How often the unit was told to forget a range, and the whole domain.
   public var invalidationCounts: (ranges: Int, domains: Int) {
     unsafe (
-      state.pointee.rangeInvalidations.load(ordering: .relaxed),
+      state.pointee.space.countedEvents,
       state.pointee.domainInvalidations.load(ordering: .relaxed)
     )
   }

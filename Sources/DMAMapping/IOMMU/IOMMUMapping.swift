@@ -8,15 +8,7 @@ nonisolated(unsafe) let iommuOperations: UnsafePointer<MappingOperations> = {
   // SAFETY: freshly allocated for one table.
   unsafe table.initialize(
     to: MappingOperations(
-      map: { core, cpuAddress, physicalAddress, byteCount, traits, numbers in
-        unsafe mapTranslated(
-          device(core), cpuAddress, physicalAddress, byteCount, MappingTraits(rawValue: traits),
-          numbers)
-      },
-      unmap: { core, address, cpuAddress, byteCount, traits, numbers in
-        unsafe unmapTranslated(
-          device(core), address, cpuAddress, byteCount, MappingTraits(rawValue: traits), numbers)
-      },
+      map: mapTranslated, unmap: unmapTranslated,
       sync: { core, _, cpuAddress, byteCount, traits, _ in
         unsafe maintain(core, cpuAddress, byteCount, MappingTraits(rawValue: traits))
         return DMAStatus.success.rawValue
@@ -76,34 +68,30 @@ private func pages(_ address: UInt64, _ byteCount: Int) -> UInt64 {
 
 /// One page in a table that is there: nearly always.
 ///
-/// Small on purpose: everything else is called. Not inlined, as `unmapTranslated`: check-hot-paths
-/// reads them by their names.
-@inline(never)
+/// Small on purpose: whatever else there is to do, a call at the end does from the beginning, so that
+/// nothing has to be kept over a call. C functions themselves, as `unmapTranslated`: what a closure or
+/// a Swift function is entered through costs about as much as the walk through the tables.
+@c(swiftdma_iommu_map)
 func mapTranslated(
-  _ core: UnsafeMutablePointer<DMADeviceCore>, _ cpuAddress: UInt, _ physicalAddress: UInt64,
-  _ byteCount: Int, _ traits: MappingTraits, _ numbers: UnsafeMutablePointer<UInt64>
+  _ core: UnsafeMutableRawPointer, _ cpuAddress: UInt, _ physicalAddress: UInt64,
+  _ byteCount: Int, _ traits: UInt32, _ numbers: UnsafeMutablePointer<UInt64>
 ) -> Int32 {
+  let core = unsafe device(core)
+  let traits = MappingTraits(rawValue: traits)
   let domain = unsafe domain(core)
   let offset = physicalAddress & 4095
-  if unsafe offset &+ UInt64(truncatingIfNeeded: byteCount) <= 4096 && domain.pointee.isPlain {
-    let page = unsafe DomainState.takePage(domain, last: core.pointee.streamingLimit)
+  if unsafe offset &+ UInt64(truncatingIfNeeded: byteCount) <= 4096
+    && core.pointee.streamingLimit >= 0xffff_ffff
+  {
+    let page = unsafe DomainState.mapNear(
+      domain, entry: physicalAddress & TableEntry.addressMask | TableEntry.permissions(traits))
     if page != 0 {
-      let entry =
-        physicalAddress & TableEntry.addressMask | TableEntry.permissions(traits.direction)
-      if unsafe domain.pointee.table.setOne(page, entry: entry) {
-        // SAFETY: the caller gives room for three words.
-        unsafe numbers[0] = page &<< 12 | offset
-        return DMAStatus.success.rawValue
-      }
-      unsafe giveBack(domain, page)
+      // SAFETY: the caller gives room for three words.
+      unsafe numbers[0] = page &<< 12 | offset
+      return DMAStatus.success.rawValue
     }
   }
   return unsafe mapSlowly(core, cpuAddress, physicalAddress, byteCount, traits, numbers)
-}
-
-@inline(never)
-private func giveBack(_ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64) {
-  unsafe domain.pointee.space.givePages(page, 1)
 }
 
 /// Any number of pages, wherever they come from.
@@ -129,8 +117,38 @@ private func mapSlowly(
   return DMAStatus.success.rawValue
 }
 
-@inline(never)
+@c(swiftdma_iommu_unmap)
 func unmapTranslated(
+  _ core: UnsafeMutableRawPointer, _ address: UInt64, _ cpuAddress: UInt,
+  _ byteCount: Int, _ traits: UInt32, _ numbers: UnsafeMutablePointer<UInt64>
+) -> Int32 {
+  let core = unsafe device(core)
+  let traits = MappingTraits(rawValue: traits)
+  let domain = unsafe domain(core)
+  let page = address &>> 12
+  if unsafe pages(address, byteCount) == 1 && page < domain.pointee.nearEnd
+    && domain.pointee.table.clearNear(page)
+  {
+    // SAFETY: the caller gives room for three words.
+    unsafe numbers[2] = 0
+    guard unsafe domain.pointee.isDeferred else {
+      return unsafe DomainState.endPage(domain, page, numbers)
+    }
+    if unsafe domain.pointee.queue.pushPlainly(page, 1) { return DMAStatus.success.rawValue }
+    return unsafe queuePage(domain, page)
+  }
+  return unsafe unmapSlowly(core, address, cpuAddress, byteCount, traits, numbers)
+}
+
+@inline(never)
+private func queuePage(_ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64) -> Int32 {
+  unsafe domain.pointee.queue.push(page, 1, domain)
+  return DMAStatus.success.rawValue
+}
+
+/// Any number of pages, wherever the memory is.
+@inline(never)
+private func unmapSlowly(
   _ core: UnsafeMutablePointer<DMADeviceCore>, _ address: UInt64, _ cpuAddress: UInt,
   _ byteCount: Int, _ traits: MappingTraits, _ numbers: UnsafeMutablePointer<UInt64>
 ) -> Int32 {

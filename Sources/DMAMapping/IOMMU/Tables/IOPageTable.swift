@@ -18,6 +18,9 @@ struct IOPageTable: ~Copyable {
 
   private let root: Shadow
   let levels: Int
+  /// The shadows of level 2 for the first 4 GiB, which is where nearly all bus addresses lie: they
+  /// come under the lock and stay.
+  private let near: UnsafeMutablePointer<UInt>
   /// Whether the IOMMU sees the CPU's stores without cache maintenance.
   private let isCoherent: Bool
   private let lock = RawSpinLock()
@@ -27,6 +30,7 @@ struct IOPageTable: ~Copyable {
   private let memory: UnsafeMutablePointer<TableMemory>
 
   private static var shadowWordCount: Int { 514 }
+  private static var nearCount: Int { 4 }
 
   /// An empty table.
   ///
@@ -39,6 +43,8 @@ struct IOPageTable: ~Copyable {
       throw .outOfMemory(byteCount: TableEntry.byteCountOfTable, limit: .max)
     }
     unsafe root = Self.makeShadow(page)
+    unsafe near = .allocate(capacity: Self.nearCount)
+    unsafe near.initialize(repeating: 0, count: Self.nearCount)
     self.levels = levels
     self.isCoherent = isCoherent
     unsafe self.memory = .allocate(capacity: 1)
@@ -47,6 +53,7 @@ struct IOPageTable: ~Copyable {
 
   deinit {
     unsafe Self.release(root, level: levels, memory)
+    unsafe near.deallocate()
     unsafe memory.deinitialize(count: 1)
     unsafe memory.deallocate()
   }
@@ -114,6 +121,16 @@ struct IOPageTable: ~Copyable {
     return unsafe Self.child(shadow, page &>> 9)
   }
 
+  /// The same for a page below 4 GiB.
+  @inline(__always)
+  private func nearLeaf(_ page: UInt64) -> UInt {
+    // SAFETY: the caller's page is below 2^20. Acquiring, as in `child`.
+    guard let shadow = unsafe Shadow(bitPattern: Self.child(near, page &>> 18 & 3)) else {
+      return 0
+    }
+    return unsafe Self.child(shadow, page &>> 9)
+  }
+
   @inline(__always)
   private static func entryAddress(_ leaf: UInt, _ page: UInt64) -> UInt {
     leaf &+ UInt(truncatingIfNeeded: page & 511) &* 8
@@ -149,6 +166,9 @@ struct IOPageTable: ~Copyable {
       guard let next = unsafe Shadow(bitPattern: child) else { return 0 }
       unsafe shadow = next
       shift -= 9
+      if shift == 9 && page < IOVATree.end32 {
+        unsafe Self.setChild(near, page >> 18, UInt(bitPattern: shadow))
+      }
     }
   }
 
@@ -227,24 +247,25 @@ struct IOPageTable: ~Copyable {
     return true
   }
 
-  /// Maps one page as a mapping of its own, in memory that the IOMMU sees as the CPU does; false
-  /// when there is no table for it yet.
+  /// Maps one page below 4 GiB as a mapping of its own, in memory that the IOMMU sees as the CPU
+  /// does; false when there is no table for it yet.
   @inline(__always)
-  func setOne(_ page: UInt64, entry: UInt64) -> Bool {
-    let leaf = leaf(page)
+  func setNear(_ page: UInt64, entry: UInt64) -> Bool {
+    let leaf = nearLeaf(page)
     guard leaf != 0 else { return false }
     dma_volatile_store64(Self.entryAddress(leaf, page), entry | TableEntry.firstMark(pageCount: 1))
     return true
   }
 
-  /// Clears the entry of a mapping of one page; false when there is no such mapping.
+  /// Clears the entry of a mapping of one page below 4 GiB, in memory that the IOMMU sees as the CPU
+  /// does; false when there is no such mapping.
   @inline(__always)
-  func clearOne(_ page: UInt64) -> Bool {
-    let leaf = leaf(page)
+  func clearNear(_ page: UInt64) -> Bool {
+    let leaf = nearLeaf(page)
     guard leaf != 0 else { return false }
     let address = Self.entryAddress(leaf, page)
     guard TableEntry.markedCount(dma_volatile_load64(address)) == 1 else { return false }
-    write(0, at: address, count: 1)
+    dma_volatile_store64(address, 0)
     return true
   }
 

@@ -27,6 +27,13 @@ enum TableEntry {
     }
   }
 
+  /// The same from a call's traits, whose two lowest bits are the entry's, but for 0, which is both.
+  @inline(__always)
+  static func permissions(_ traits: MappingTraits) -> UInt64 {
+    let direction = UInt64(traits.rawValue & 3)
+    return direction == 0 ? read | write : direction
+  }
+
   @inline(__always)
   static func isPresent(_ entry: UInt64) -> Bool { entry & (read | write) != 0 }
 
