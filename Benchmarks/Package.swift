@@ -27,6 +27,11 @@ let package = Package(
         .product(name: "SimulatedMachine", package: "swift-dma"),
       ],
       swiftSettings: settings),
+    // The C interface's pool, as a C program gets it.
+    .executableTarget(
+      name: "CheckedPool",
+      dependencies: ["CTiming", .product(name: "PCIDMA", package: "swift-dma")],
+      cSettings: [.headerSearchPath("../../Peers")]),
     .executableTarget(name: "Compare", dependencies: ["CTiming"], swiftSettings: settings),
   ]
 )

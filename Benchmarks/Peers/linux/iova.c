@@ -12,16 +12,21 @@ static const int mixed[6] = {1, 2, 4, 8, 16, 32};
 static uint8_t sizes[STANDING];
 static unsigned long pages_each;
 
-static void begin(int pages)
+static void begin_domain(void)
 {
 	static int once;
 	if (!once++) iova_cache_get();
-	pages_each = pages;
-	for (long i = 0; i < STANDING; i++) sizes[i] = pages ? pages : mixed[i * 7 % 6];
 	memset(&domain, 0, sizeof domain);
 	init_iova_domain(&domain, 4096, 1);
 	iova_domain_init_rcaches(&domain);
+}
+
+static void begin(int pages)
+{
+	pages_each = pages;
+	for (long i = 0; i < STANDING; i++) sizes[i] = pages ? pages : mixed[i * 7 % 6];
 	timing_shuffle(order, STANDING, 4242);
+	begin_domain();
 }
 
 __attribute__((noinline)) static void ping_pong(long count)
@@ -63,7 +68,7 @@ __attribute__((noinline)) static void replace(long count)
 __attribute__((noinline)) static void first_fill(long count)
 {
 	for (; count > 0; count -= STANDING) {
-		begin(1);
+		begin_domain();
 		for (long i = 0; i < STANDING; i++)
 			if (!(held[i] = alloc_iova_fast(&domain, 1, LIMIT, true))) abort();
 		for (long i = STANDING; i-- > 0;) free_iova_fast(&domain, held[i], 1);

@@ -74,6 +74,18 @@ __attribute__((noinline)) static void random_order(long count)
 	}
 }
 
+__attribute__((noinline)) static void touched_random(long count)
+{
+	for (; count > 0; count -= DEPTH) {
+		for (int i = 0; i < DEPTH; i++) {
+			if (!(held[i].cpu = dma_pool_alloc(pool, GFP_KERNEL, &held[i].address))) abort();
+			memset(held[i].cpu, 1, 64);
+		}
+		for (int i = 0; i < DEPTH; i++)
+			dma_pool_free(pool, held[order[i]].cpu, held[order[i]].address);
+	}
+}
+
 static const struct peer_case cases[] = {
 	{"ping-pong-64", 0, begin, ping_pong, 0, 64},
 	{"two-threads-64", 0, begin, 0, ping_pong_on_thread, 64},
@@ -88,6 +100,7 @@ static const struct peer_case cases[] = {
 	{"touched-1024", DEPTH, begin, touched, 0, 1024},
 	{"touched-4096", DEPTH, begin, touched, 0, 4096},
 	{"random-4096", DEPTH, begin, random_order, 0, 4096},
+	{"touched-random-4096", DEPTH, begin, touched_random, 0, 4096},
 };
 
 int main(int argc, char **argv) { return peer_main(argc, argv, cases, sizeof cases / sizeof *cases); }

@@ -1,5 +1,6 @@
 /* The least that mapping a buffer directly can be: is it in reach, and where is it on the bus. */
 #include "../peer.h"
+#include "twins.h"
 
 struct device {
 	uint64_t limit, offset;
@@ -28,8 +29,7 @@ __attribute__((noinline)) static void direct(long count)
 	}
 }
 
-static const struct peer_case cases[] = {
+const struct peer_case direct_cases[] = {
 	{"direct", 0, begin, direct, 0, 0},
+	{0},
 };
-
-int main(int argc, char **argv) { return peer_main(argc, argv, cases, sizeof cases / sizeof *cases); }

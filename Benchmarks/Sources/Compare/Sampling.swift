@@ -7,14 +7,21 @@ struct Programs {
   let workloads: String
   let peers: String
 
+  private func path(_ measured: Measured) -> String {
+    guard let program = measured.program else { return workloads }
+    if !measured.isBuiltHere { return peers + "/bin/" + program }
+    return workloads.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+      .joined(separator: "/") + "/" + program
+  }
+
   func command(_ measured: Measured, operations: Int? = nil) -> String {
-    let program = measured.program.map { peers + "/bin/" + $0 } ?? workloads
+    let program = path(measured)
     let environment = measured.preloaded.map { "LD_PRELOAD=\($0) " } ?? ""
     return "\(environment)'\(program)' \(measured.workload) \(operations ?? measured.operations)"
   }
 
   func exists(_ measured: Measured) -> Bool {
-    measured.program.map { access(peers + "/bin/" + $0, X_OK) == 0 } ?? true
+    access(path(measured), X_OK) == 0
   }
 }
 
@@ -53,7 +60,7 @@ enum Unmeasured: Error {
 }
 
 func samples(_ row: Row, _ programs: Programs, count: Int) throws(Unmeasured) -> Samples {
-  guard programs.exists(row.peer) else { throw .peerMissing }
+  guard programs.exists(row.peer), programs.exists(row.ours) else { throw .peerMissing }
   var samples = Samples()
   for _ in 0..<count {
     guard let ours = sample(row.ours, programs) else {

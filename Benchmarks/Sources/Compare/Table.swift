@@ -12,6 +12,7 @@ struct Result {
   /// A ratio counts when medians and bests agree within 15 %; where they do not, the better one is
   /// not enough: both must meet the goal.
   var meetsGoal: Bool? {
+    if case .instructions(let limit) = row.goal { return instructions.map { $0 <= limit } }
     guard let samples else { return nil }
     switch row.goal {
     case .ratio(let limit):
@@ -20,7 +21,7 @@ struct Result {
     case .nanoseconds(let limit): return Samples.median(samples.ours) <= limit
     case .added(let limit):
       return Samples.median(samples.ours) - Samples.median(samples.peer) <= limit
-    case .none: return nil
+    case .instructions, .none: return nil
     }
   }
 }
@@ -49,6 +50,7 @@ extension Goal {
     case .ratio(let limit): "<= \(decimal(limit, 2))"
     case .nanoseconds(let limit): "<= \(decimal(limit, 0)) ns"
     case .added(let limit): "<= +\(decimal(limit, 0)) ns"
+    case .instructions(let limit): "<= \(decimal(limit, 0))"
     case .none: ""
     }
   }
@@ -57,12 +59,19 @@ extension Goal {
 let header =
   padded("row", 4) + padded("what", 52) + padded("against", 18) + aligned("ours", 9)
   + aligned("peer", 9) + aligned("ratio", 7) + aligned("bests", 7) + "  " + padded("goal", 11)
-  + "met  instructions"
+  + "met"
 
 func line(_ result: Result) -> String {
   let row = result.row
   var text =
     padded(String(row.number), 4) + padded(row.what, 52) + padded(row.peerName, 18)
+  if let ours = result.instructions {
+    text += aligned(decimal(ours, 1), 9)
+    text += aligned(result.peerInstructions.map { decimal($0, 1) } ?? "-", 9)
+    text += aligned(decimal(ours / (result.peerInstructions ?? .nan), 2), 7) + padded("", 9)
+    text += padded(row.goal.text, 11) + (result.meetsGoal == true ? "yes" : "NO")
+    return text
+  }
   guard let samples = result.samples else { return text + (result.reason ?? "") }
   text += aligned(decimal(Samples.median(samples.ours), 2), 9)
   text += aligned(decimal(Samples.median(samples.peer), 2), 9)
@@ -70,11 +79,6 @@ func line(_ result: Result) -> String {
   text += aligned(decimal(samples.ratioOfBests, 2), 7)
   text += "  " + padded(row.goal.text, 11)
   text += padded(result.meetsGoal.map { $0 ? "yes" : "NO" } ?? "", 5)
-  if let ours = result.instructions {
-    text += decimal(ours, 1)
-    if let limit = row.instructions { text += " (<= \(decimal(limit, 0)))" }
-    if let peer = result.peerInstructions { text += " against \(decimal(peer, 1))" }
-  }
   return text
 }
 

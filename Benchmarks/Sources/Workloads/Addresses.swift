@@ -13,7 +13,8 @@ final class Space {
   let addresses: IOVASpace
   let held = UnsafeMutablePointer<UInt64>.allocate(capacity: standingCount)
   let sizes = UnsafeMutablePointer<UInt8>.allocate(capacity: standingCount)
-  let order = shuffled(standingCount, seed: 4242)
+  /// Made when it is used: that takes longer than to fill a space.
+  lazy var order = shuffled(standingCount, seed: 4242)
 
   /// - Parameter size: pages of every range; nil for sizes of 1 to 32.
   init(size: UInt8? = 1, isCaching: Bool = true) {
@@ -26,7 +27,6 @@ final class Space {
   deinit {
     held.deallocate()
     sizes.deallocate()
-    order.deallocate()
   }
 }
 
@@ -49,16 +49,18 @@ func freeAllBackwards(_ space: Space) {
 
 @inline(never)
 func freeAllInRandomOrder(_ space: Space) {
+  let order = space.order
   for index in 0..<standingCount {
-    let chosen = Int(space.order[index])
+    let chosen = Int(order[index])
     space.addresses.free(space.held[chosen], pageCount: Int(space.sizes[chosen]))
   }
 }
 
 @inline(never)
 func replaceAll(_ space: Space) {
+  let order = space.order
   for index in 0..<standingCount {
-    let chosen = Int(space.order[index])
+    let chosen = Int(order[index])
     space.addresses.free(space.held[chosen], pageCount: Int(space.sizes[chosen]))
     guard let address = space.addresses.allocate(pageCount: Int(space.sizes[chosen])) else {
       fail("no addresses left")

@@ -111,7 +111,10 @@ private func deep(
   ]
   + [16, 64, 256, 1024, 4096, 68].map { deep("deep", $0) }
   + [64, 256, 1024, 4096].map { deep("touched", $0, allocate: allocateAndWriteAll) }
-  + [deep("random", 4096, free: freeAllInRandomOrder)]
+  + [
+    deep("random", 4096, free: freeAllInRandomOrder),
+    deep("touched-random", 4096, allocate: allocateAndWriteAll, free: freeAllInRandomOrder),
+  ]
 
 @MainActor let threadedPoolWorkloads = [
   ThreadedWorkload(name: "pool-two-threads-64") {
