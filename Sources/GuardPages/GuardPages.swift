@@ -95,12 +95,14 @@ public final class GuardPages {
     while guard_is_pending() != 0 {
       var touch = guard_touch()
       guard unsafe guard_take(&touch) != 0 else { return }
-      // Whoever shares a page with a mapping did nothing wrong.
+      // Whoever shares a page with a mapping did nothing wrong, nor who reads what the device only
+      // reads as well: its page may be closed for a neighbour's sake.
       let piece = unsafe state.pointee.lock.withLock {
         unsafe state.pointee.pages.piece(at: touch.address)
       }
       guard let piece, let core = unsafe UnsafeMutablePointer<DMADeviceCore>(bitPattern: piece.core)
       else { continue }
+      guard piece.isWritten || touch.is_write != 0 else { continue }
       unsafe checker.reportCPUAccess(
         core, mappedAt: DMAAddress(rawValue: piece.dmaAddress), cpuAddress: touch.address,
         isWrite: touch.is_write != 0, place: Self.describe(touch.instruction))

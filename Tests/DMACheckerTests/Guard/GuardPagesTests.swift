@@ -252,6 +252,21 @@ import Testing
     #expect(load(page) == 5)
   }
 
+  @Test func `what the device only reads may be read beside what it fills`() throws {
+    let bench = try Bench(.direct)
+    let page = try bench.page()
+    let filled = try bench.map(page, 64, .fromDevice)
+    let read = try bench.map(page + 128, 64, .toDevice)
+    _ = load(page + 130)
+    #expect(bench.findings.isEmpty)
+    try bench.unmap(read, 64, .toDevice)
+    let written = try bench.map(page + 128, 64, .toDevice)
+    store(1, at: page + 130)
+    #expect(bench.findings.map(\.rule) == [.cpuTouchedMapped])
+    try bench.unmap(written, 64, .toDevice)
+    try bench.unmap(filled, 64, .fromDevice)
+  }
+
   @Test(arguments: Setup.allCases)
   func `an entry of a list is closed like a region`(setup: Setup) throws {
     let bench = try Bench(setup)
