@@ -28,7 +28,7 @@ static int is_touch(uintptr_t function, unsigned int mapped_line) {
   if (place != NULL) place = strstr(place, "+0x");
   uintptr_t offset = place != NULL ? (uintptr_t)strtoull(place + 3, NULL, 16) : 0;
   int is_right = strcmp(seen[0].rule, "cpu-touch-while-mapped") == 0 && place != NULL &&
-                 offset - function < 16 && strcmp(seen[0].mapped_file, "guard.c") == 0 &&
+                 offset - function < 64 && strcmp(seen[0].mapped_file, "guard.c") == 0 &&
                  seen[0].mapped_line == mapped_line && strcmp(seen[0].file, "guard.c") == 0 &&
                  seen[0].line == mapped_line;
   if (!is_right) fprintf(stderr, "function 0x%zx: %s\n", (size_t)function, seen[0].text);

@@ -40,18 +40,18 @@ void swiftdma_irq_restore(unsigned long flags) {
 }
 
 // A lock's word names its holder, so that taking one's own lock is seen instead of waited for.
-static unsigned int self(void) {
-  static unsigned int last;
-  static __thread unsigned int mine;
+static spinlock_t self(void) {
+  static uintptr_t last;
+  static __thread uintptr_t mine;
   if (mine == 0) mine = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
-  return mine;
+  return (spinlock_t)mine;
 }
 
-void spin_lock_init(spinlock_t *lock) { lock->lock = 0; }
+void spin_lock_init(spinlock_t *lock) { *lock = SPIN_LOCK_UNLOCKED; }
 
 int spin_trylock(spinlock_t *lock) {
-  unsigned int expected = 0;
-  if (!__atomic_compare_exchange_n(&lock->lock, &expected, self(), 0, __ATOMIC_ACQUIRE,
+  spinlock_t expected = SPIN_LOCK_UNLOCKED;
+  if (!__atomic_compare_exchange_n(lock, &expected, self(), 0, __ATOMIC_ACQUIRE,
                                    __ATOMIC_RELAXED)) {
     return 0;
   }
@@ -60,22 +60,59 @@ int spin_trylock(spinlock_t *lock) {
 }
 
 void spin_lock(spinlock_t *lock) {
-  if (__atomic_load_n(&lock->lock, __ATOMIC_RELAXED) == self()) {
+  if (__atomic_load_n(lock, __ATOMIC_RELAXED) == self()) {
     panic("a thread takes a spin lock that it holds\n");
   }
   while (!spin_trylock(lock)) dma_cpu_relax();
 }
 
 void spin_unlock(spinlock_t *lock) {
-  if (__atomic_load_n(&lock->lock, __ATOMIC_RELAXED) != self()) {
+  if (__atomic_load_n(lock, __ATOMIC_RELAXED) != self()) {
     panic("a spin lock is given back by a thread that does not hold it\n");
   }
   dma_context_leave_lock();
-  __atomic_store_n(&lock->lock, 0, __ATOMIC_RELEASE);
+  __atomic_store_n(lock, SPIN_LOCK_UNLOCKED, __ATOMIC_RELEASE);
 }
 
 int spin_is_locked(const spinlock_t *lock) {
-  return __atomic_load_n(&lock->lock, __ATOMIC_RELAXED) != 0;
+  return __atomic_load_n(lock, __ATOMIC_RELAXED) != SPIN_LOCK_UNLOCKED;
+}
+
+// A lock of readers and writers: how many readers, or all ones for a writer. Writers do not go first,
+// so that a reader may read again.
+static int change_readers(rwlock_t *lock, uintptr_t from, uintptr_t to, int order) {
+  rwlock_t expected = (rwlock_t)from;
+  return __atomic_compare_exchange_n(lock, &expected, (rwlock_t)to, 0, order, __ATOMIC_RELAXED);
+}
+
+void read_lock(rwlock_t *lock) {
+  for (;;) {
+    uintptr_t count = (uintptr_t)__atomic_load_n(lock, __ATOMIC_RELAXED);
+    if (count != UINTPTR_MAX && change_readers(lock, count, count + 1, __ATOMIC_ACQUIRE)) break;
+    dma_cpu_relax();
+  }
+  dma_context_enter_lock();
+}
+
+void read_unlock(rwlock_t *lock) {
+  for (;;) {
+    uintptr_t count = (uintptr_t)__atomic_load_n(lock, __ATOMIC_RELAXED);
+    if (count == 0 || count == UINTPTR_MAX) panic("a read lock is given back that nobody holds\n");
+    if (change_readers(lock, count, count - 1, __ATOMIC_RELEASE)) break;
+  }
+  dma_context_leave_lock();
+}
+
+void write_lock(rwlock_t *lock) {
+  while (!change_readers(lock, 0, UINTPTR_MAX, __ATOMIC_ACQUIRE)) dma_cpu_relax();
+  dma_context_enter_lock();
+}
+
+void write_unlock(rwlock_t *lock) {
+  if (!change_readers(lock, UINTPTR_MAX, 0, __ATOMIC_RELEASE)) {
+    panic("a write lock is given back that nobody holds\n");
+  }
+  dma_context_leave_lock();
 }
 
 void spin_lock_irq(spinlock_t *lock) {

@@ -191,17 +191,13 @@ int skb_headroom(const struct sk_buff *skb);
 
 /* --- Locks and contexts ------------------------------------------------------------------ */
 
-typedef struct {
-  volatile unsigned int lock;
-} spinlock_t;
-#ifdef __cplusplus
-#define SPIN_LOCK_UNLOCKED spinlock_t{0}
-#else
-#define SPIN_LOCK_UNLOCKED ((spinlock_t){0})
-#endif
-#define DEFINE_SPINLOCK(name) spinlock_t name = {0}
-typedef spinlock_t rwlock_t;
-#define RW_LOCK_UNLOCKED SPIN_LOCK_UNLOCKED
+/* Pointers to nothing, so that their initial values are constants wherever C wants one: in static
+ * variables and members, and in assignments. */
+typedef struct swiftdma_spin *spinlock_t;
+typedef struct swiftdma_readers *rwlock_t;
+#define SPIN_LOCK_UNLOCKED ((spinlock_t)0)
+#define DEFINE_SPINLOCK(name) spinlock_t name = SPIN_LOCK_UNLOCKED
+#define RW_LOCK_UNLOCKED ((rwlock_t)0)
 
 void spin_lock_init(spinlock_t *lock);
 /* While one is held the thread must not wait. Taking one's own lock again is a BUG. */
@@ -225,6 +221,32 @@ void swiftdma_irq_restore(unsigned long flags);
   } while (0)
 #define spin_lock_bh(lock) spin_lock(lock)
 #define spin_unlock_bh(lock) spin_unlock(lock)
+/* Many readers, one of which may be the same thread twice, or one writer. */
+#define rwlock_init(lock) ((void)(*(lock) = RW_LOCK_UNLOCKED))
+void read_lock(rwlock_t *lock);
+void read_unlock(rwlock_t *lock);
+void write_lock(rwlock_t *lock);
+void write_unlock(rwlock_t *lock);
+#define read_lock_irqsave(lock, flags)  \
+  do {                                  \
+    (flags) = swiftdma_irq_save();      \
+    read_lock(lock);                    \
+  } while (0)
+#define read_unlock_irqrestore(lock, flags) \
+  do {                                      \
+    read_unlock(lock);                      \
+    swiftdma_irq_restore(flags);            \
+  } while (0)
+#define write_lock_irqsave(lock, flags) \
+  do {                                  \
+    (flags) = swiftdma_irq_save();      \
+    write_lock(lock);                   \
+  } while (0)
+#define write_unlock_irqrestore(lock, flags) \
+  do {                                       \
+    write_unlock(lock);                      \
+    swiftdma_irq_restore(flags);             \
+  } while (0)
 #define local_irq_save(flags) ((flags) = swiftdma_irq_save())
 #define local_irq_restore(flags) swiftdma_irq_restore(flags)
 #define local_irq_disable() ((void)swiftdma_irq_save())
@@ -238,6 +260,7 @@ unsigned long swiftdma_irq_state(void);
 /* Not zero while an interrupt handler runs on this thread. */
 int in_interrupt(void);
 #define in_irq() in_interrupt()
+#define in_softirq() in_interrupt()
 
 typedef struct {
   volatile int counter;
@@ -350,11 +373,19 @@ void tasklet_init(struct tasklet_struct *tasklet, void (*function)(unsigned long
                   unsigned long data);
 /* Runs it in interrupt context after the handlers. */
 void tasklet_schedule(struct tasklet_struct *tasklet);
+#define tasklet_hi_schedule(tasklet) tasklet_schedule(tasklet)
 void tasklet_kill(struct tasklet_struct *tasklet);
 
 /* --- Interrupts -------------------------------------------------------------------------- */
 
 struct pt_regs;
+/* Handlers return nothing: what files that compile for later kernels as well say instead. */
+#ifndef IRQ_HANDLED
+typedef void irqreturn_t;
+#define IRQ_NONE
+#define IRQ_HANDLED
+#define IRQ_RETVAL(is_handled)
+#endif
 
 #define SA_SHIRQ 0x04000000
 #define SA_INTERRUPT 0x20000000
@@ -444,6 +475,9 @@ void wmb(void);
 #define PCI_COMMAND_IO 0x1
 #define PCI_COMMAND_MEMORY 0x2
 #define PCI_COMMAND_MASTER 0x4
+#define PCI_COMMAND_INVALIDATE 0x10
+#define PCI_COMMAND_PARITY 0x40
+#define PCI_COMMAND_SERR 0x100
 #define PCI_STATUS 0x06
 #define PCI_CLASS_REVISION 0x08
 #define PCI_REVISION_ID 0x08
@@ -452,10 +486,27 @@ void wmb(void);
 #define PCI_HEADER_TYPE 0x0e
 #define PCI_BASE_ADDRESS_0 0x10
 #define PCI_BASE_ADDRESS_1 0x14
+#define PCI_BASE_ADDRESS_2 0x18
+#define PCI_BASE_ADDRESS_3 0x1c
+#define PCI_BASE_ADDRESS_4 0x20
+#define PCI_BASE_ADDRESS_5 0x24
+#define PCI_BASE_ADDRESS_SPACE 0x01
+#define PCI_BASE_ADDRESS_SPACE_IO 0x01
+#define PCI_BASE_ADDRESS_SPACE_MEMORY 0x00
+#define PCI_BASE_ADDRESS_MEM_MASK (~0x0fUL)
 #define PCI_SUBSYSTEM_VENDOR_ID 0x2c
 #define PCI_SUBSYSTEM_ID 0x2e
 #define PCI_INTERRUPT_LINE 0x3c
 #define PCI_INTERRUPT_PIN 0x3d
+#define PCI_MIN_GNT 0x3e
+#define PCI_MAX_LAT 0x3f
+#define PCI_CAP_ID_PM 0x01
+#define PCI_CAP_ID_MSI 0x05
+
+#define PCI_CLASS_STORAGE_SCSI 0x0100
+#define PCI_CLASS_NETWORK_ETHERNET 0x0200
+#define PCI_CLASS_MULTIMEDIA_AUDIO 0x0401
+#define PCI_CLASS_SERIAL_USB 0x0c03
 
 #define PCI_DEVFN(slot, function) ((((slot) & 0x1f) << 3) | ((function) & 0x07))
 #define PCI_SLOT(devfn) (((devfn) >> 3) & 0x1f)
@@ -467,6 +518,9 @@ struct pci_dev *pci_find_device(unsigned int vendor, unsigned int device,
 struct pci_dev *pci_find_class(unsigned int class_code, const struct pci_dev *from);
 struct pci_dev *pci_find_slot(unsigned int bus, unsigned int devfn);
 #define pci_present() 1
+#define pci_for_each_dev(dev)                                        \
+  for ((dev) = pci_find_device(PCI_ANY_ID, PCI_ANY_ID, NULL); (dev) != NULL; \
+       (dev) = pci_find_device(PCI_ANY_ID, PCI_ANY_ID, (dev)))
 
 /* Zero, or -EINVAL for an offset that is not aligned or outside, -ENODEV for no device. */
 int pci_read_config_byte(struct pci_dev *dev, int where, u8 *value);
@@ -564,15 +618,21 @@ void swiftdma_module_add(struct swiftdma_module *module);
 #define MODULE_PARM(name, type) struct swiftdma_module
 #define MODULE_PARM_DESC(name, text) struct swiftdma_module
 #define MODULE_DEVICE_TABLE(kind, name) struct swiftdma_module
+#define MODULE_SUPPORTED_DEVICE(text) struct swiftdma_module
 #define EXPORT_SYMBOL(name) struct swiftdma_module
 #define EXPORT_NO_SYMBOLS struct swiftdma_module
 #define MOD_INC_USE_COUNT ((void)0)
 #define MOD_DEC_USE_COUNT ((void)0)
 #define THIS_MODULE NULL
 #define SET_MODULE_OWNER(object) ((void)(object))
+#define MOD_IN_USE 0
+#define KERNEL_VERSION(major, minor, patch) (((major) << 16) + ((minor) << 8) + (patch))
+#define LINUX_VERSION_CODE KERNEL_VERSION(2, 4, 4)
 
 #ifdef __cplusplus
 }
 #endif
+
+#include "pci_dma_helpers.h"
 
 #endif
