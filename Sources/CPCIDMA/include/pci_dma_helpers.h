@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What drivers of Linux 2.4's era use that is code of the caller's own: lists, queues of network
- * buffers, bits, byte orders, copies to and from a user. Included by pci_dma_kernel.h. Written from
+ * buffers, bits, byte orders, copies to and from a user. The headers with the kernel's names include
+ * it; pci_dma_kernel.h does not, so that its users may have such names for themselves. Written from
  * what those calls do; no kernel source was used.
  */
 
@@ -188,6 +189,9 @@ static inline unsigned long copy_from_user(void *to, const void *from, unsigned 
 /* What kept pages that a user has mapped; nobody swaps here. */
 #define mem_map_reserve(page) ((void)(page))
 #define mem_map_unreserve(page) ((void)(page))
+/* All memory has an address: no page needs another for a while. */
+#define kmap(page) page_address(page)
+#define kunmap(page) ((void)(page))
 
 /* --- Configuration space ------------------------------------------------------------------ */
 

@@ -633,6 +633,4 @@ void swiftdma_module_add(struct swiftdma_module *module);
 }
 #endif
 
-#include "pci_dma_helpers.h"
-
 #endif
