@@ -67,7 +67,9 @@ func measure(_ workload: ThreadedWorkload, _ operations: Int) throws {
   fail("the machine is busy: two threads never ran at once", status: 3)
 }
 
-let workloads = poolWorkloads + addressWorkloads + mappingWorkloads + checkedWorkloads
+let workloads =
+  poolWorkloads + addressWorkloads + mappingWorkloads + checkedWorkloads + spoiledWorkloads
+
 let threadedWorkloads = threadedPoolWorkloads + threadedAddressWorkloads
 let arguments = CommandLine.arguments
 

@@ -238,8 +238,7 @@ extension DomainState {
   /// Has the unit forget one page at once: what that costs is the unit's.
   @inline(__always)
   static func endPage(
-    _ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64,
-    _ numbers: UnsafeMutablePointer<UInt64>
+    _ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64
   ) -> Int32 {
     // SAFETY: the unit outlives its domains.
     let status = unsafe domain.pointee.unitOperations.pointee.invalidateRange(
@@ -247,21 +246,18 @@ extension DomainState {
     if unsafe status == DMAStatus.success.rawValue && domain.pointee.space.giveTopAndCount(page) {
       return DMAStatus.success.rawValue
     }
-    return unsafe endPageSlowly(domain, page, numbers, status)
+    return unsafe endPageSlowly(domain, page, status)
   }
 
   /// After the unit was told.
   @inline(never)
   private static func endPageSlowly(
-    _ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64,
-    _ numbers: UnsafeMutablePointer<UInt64>, _ status: Int32
+    _ domain: UnsafeMutablePointer<DomainState>, _ page: UInt64, _ status: Int32
   ) -> Int32 {
     unsafe domain.pointee.space.countOne()
     if status == DMAStatus.success.rawValue {
       unsafe domain.pointee.space.givePages(page, 1)
     } else {
-      // SAFETY: the caller gives room for three words.
-      unsafe numbers[2] = 1
       unsafe abandon(domain, page, 1)
     }
     return DMAStatus.success.rawValue

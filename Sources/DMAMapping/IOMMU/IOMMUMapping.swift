@@ -129,10 +129,8 @@ func unmapTranslated(
   if unsafe pages(address, byteCount) == 1 && page < domain.pointee.nearEnd
     && domain.pointee.table.clearNear(page)
   {
-    // SAFETY: the caller gives room for three words.
-    unsafe numbers[2] = 0
     guard unsafe domain.pointee.isDeferred else {
-      return unsafe DomainState.endPage(domain, page, numbers)
+      return unsafe DomainState.endPage(domain, page)
     }
     if unsafe domain.pointee.queue.pushPlainly(page, 1) { return DMAStatus.success.rawValue }
     return unsafe queuePage(domain, page)

@@ -14,16 +14,16 @@ struct IOPageTable: ~Copyable {
   /// The shadow of an upper table: 512 children, then the table's own CPU and physical address.
   ///
   /// A child is a shadow's address above level 2, and a leaf table's CPU address at level 2.
-  private typealias Shadow = UnsafeMutablePointer<UInt>
+  typealias Shadow = UnsafeMutablePointer<UInt>
 
-  private let root: Shadow
+  let root: Shadow
   let levels: Int
   /// The shadows of level 2 for the first 4 GiB, which is where nearly all bus addresses lie: they
   /// come under the lock and stay.
   private let near: UnsafeMutablePointer<UInt>
   /// Whether the IOMMU sees the CPU's stores without cache maintenance.
   private let isCoherent: Bool
-  private let lock = RawSpinLock()
+  let lock = RawSpinLock()
   /// Under the lock.
   ///
   /// Behind a pointer: threads use the table at once, so nothing of it is mutated.
@@ -95,7 +95,7 @@ struct IOPageTable: ~Copyable {
   // MARK: Walking
 
   @inline(__always)
-  private static func child(_ shadow: Shadow, _ index: UInt64) -> UInt {
+  static func child(_ shadow: Shadow, _ index: UInt64) -> UInt {
     // SAFETY: an index below 512 of a live shadow. Acquiring: a table is filled before it is linked.
     unsafe UnsafeMutableRawPointer(shadow + Int(truncatingIfNeeded: index & 511))
       .assumingMemoryBound(to: Atomic<UInt>.self).pointee.load(ordering: .acquiring)
@@ -177,12 +177,50 @@ struct IOPageTable: ~Copyable {
   private func write(_ first: UInt64, at address: UInt, count: Int, step: UInt64 = 0) {
     var entry = first
     var next = address
-    for _ in 0..<count {
+    var left = count
+    if left >= 16 {
+      if next & 15 != 0 {
+        dma_volatile_store64(next, entry)
+        entry &+= step
+        next &+= 8
+        left &-= 1
+      }
+      Self.writeEights(&entry, &next, &left, step: step)
+    }
+    for _ in 0..<left {
       dma_volatile_store64(next, entry)
       entry &+= step
       next &+= 8
     }
     if !isCoherent { clean(address, count &* 8) }
+  }
+
+  /// Writes eight entries at a time, to an address that is a multiple of 16.
+  ///
+  /// Each aligned half of such a store is seen whole, as a store of one entry is.
+  @inline(__always)
+  private static func writeEights(
+    _ entry: inout UInt64, _ next: inout UInt, _ left: inout Int, step: UInt64
+  ) {
+    guard var place = unsafe UnsafeMutableRawPointer(bitPattern: next) else { return }
+    let rounds = left &>> 3
+    let two = SIMD2<UInt64>(repeating: step &* 2)
+    var first = SIMD2<UInt64>(entry, entry &+ step)
+    for _ in 0..<rounds {
+      let second = first &+ two
+      let third = second &+ two
+      let fourth = third &+ two
+      // SAFETY: the entries are the caller's.
+      unsafe place.storeBytes(of: first, as: SIMD2<UInt64>.self)
+      unsafe (place + 16).storeBytes(of: second, as: SIMD2<UInt64>.self)
+      unsafe (place + 32).storeBytes(of: third, as: SIMD2<UInt64>.self)
+      unsafe (place + 48).storeBytes(of: fourth, as: SIMD2<UInt64>.self)
+      first = fourth &+ two
+      unsafe place += 64
+    }
+    entry &+= step &* UInt64(truncatingIfNeeded: rounds &* 8)
+    next &+= UInt(truncatingIfNeeded: rounds &* 64)
+    left &-= rounds &* 8
   }
 
   @inline(never)
@@ -346,25 +384,5 @@ struct IOPageTable: ~Copyable {
       unsafe words[1] = 0
       unsafe memory.pointee.give(page)
     }
-  }
-
-  /// Counts present entries by walking all tables (R3).
-  func countEntries() -> Int {
-    lock.withLock { unsafe Self.count(root, level: levels) }
-  }
-
-  private static func count(_ shadow: Shadow, level: Int) -> Int {
-    var sum = 0
-    for index in 0..<UInt64(512) {
-      let child = unsafe child(shadow, index)
-      guard child != 0 else { continue }
-      if level > 2, let next = unsafe Shadow(bitPattern: child) {
-        unsafe sum += count(next, level: level - 1)
-      } else {
-        for entry in 0..<UInt(512)
-        where TableEntry.isPresent(dma_volatile_load64(child + entry * 8)) { sum += 1 }
-      }
-    }
-    return sum
   }
 }
