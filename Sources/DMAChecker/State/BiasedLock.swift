@@ -20,7 +20,7 @@ struct BiasedLock: ~Copyable {
   private let streak = Atomic<Int>(0)
 
   /// By which way the lock was taken.
-  enum Way {
+  enum Way: UInt8 {
     case favourite
     case exchange
   }
