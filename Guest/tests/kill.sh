@@ -50,6 +50,7 @@ while [ $i -lt "$KILLS" ]; do
     wrong=$((wrong + 1))
   fi
   i=$((i + 1))
+  [ $((i % 50)) != 0 ] || echo "info: $i kills, $busy with memory pinned, $wrong wrong"
 done
 check "$KILLS kills: no page stays pinned" test $wrong = 0
 echo "count: $KILLS kills, $busy of them with memory pinned"
