@@ -112,7 +112,7 @@ struct LeakScan {
     // The usual ends are taken in one step; what follows is searched for its newline.
     var tail = unsafe at
     if !isUnmap {
-      guard address != .max else { return nil }
+      guard address != .max, unsafe Bytes.load8(at) == Self.physicalKey else { return nil }
       unsafe tail += 11
       let digits = unsafe Digits.count(before: 0x20, in: Bytes.load8(tail))
       unsafe tail += digits
@@ -193,6 +193,7 @@ struct LeakScan {
   private static let mapPhys = Bytes.word("map_phys")
   private static let dirKey = Bytes.word(" dir=")
   private static let busKey = Bytes.word(" dma_add")
+  private static let physicalKey = Bytes.word(" phys_ad")
   private static let sizeKey = Bytes.word(" size=")
   private static let usualEnd = Bytes.word(" attrs=\n")
 

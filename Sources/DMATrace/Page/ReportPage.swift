@@ -258,6 +258,7 @@ private struct PageText {
     .limit{stroke:var(--b);stroke-dasharray:6 4}svg .limit-text{fill:var(--b)}\
     .b{fill:var(--a)}table{border-collapse:collapse}td,th{text-align:left;padding:2px 14px 2px 0;\
     border-bottom:1px solid var(--line)}li{margin-bottom:10px;overflow-wrap:anywhere}\
-    .good{color:var(--c);font-weight:600}
+    .good{color:var(--c);font-weight:600}\
+    @media(max-width:520px){svg text{font-size:18px}}
     """
 }

@@ -38,8 +38,8 @@
     @Flag(help: "The files are one recording, a file for each CPU (per_cpu/cpu*/trace).")
     var merge = false
 
-    @Option(help: "Threads to use: 1, or 2 to read and check at once.")
-    var threads = 2
+    @Option(help: "Threads to use: 1, or 2 to read and check at once (where there are two CPUs).")
+    var threads: Int?
 
     @Flag(help: "Print plain counts of the trace instead of checking it.")
     var totals = false
@@ -75,7 +75,6 @@
         } catch {
           CommandFiles.complain("dmatool check: \(error)")
           status = 2
-          break
         }
       }
       if format == .sarif, !totals {
@@ -89,7 +88,8 @@
     {
       if merge { return try TraceCheck.check(merging: files, options: options) }
       guard follow else {
-        return try TraceCheck.check(path, options: options, threads: threads)
+        return try TraceCheck.check(
+          path, options: options, threads: threads ?? min(2, Processors.usable))
       }
       return try TraceCheck.follow(path, options: options, redact: redact) {
         CommandFiles.write($0 + "\n")
