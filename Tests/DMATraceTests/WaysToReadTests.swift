@@ -72,42 +72,71 @@ struct WaysToReadTests {
     #expect(result.report.findings.map(\.rule) == [.sizeDiffers])
   }
 
-  @Test func `the page shows itself in a browser, wide and narrow`() throws {
+  @Test func `the page shows itself in a browser, on desk and phone, light and dark`() throws {
     guard
       let browser = ["chromium", "chromium-browser", "google-chrome"].first(where: {
         runProgram(["sh", "-c", "command -v \($0)"])?.status == 0
       })
     else {
-      print("skipped: no chromium here to look at the page with")
+      print("skipped: no chromium here (Debian: apt-get install chromium)")
       return
     }
     let root = try #require(SharedTraces.root)
     let folder = String(try #require(runProgram(["mktemp", "-d"])).output.dropLast())
     defer { _ = runProgram(["rm", "-r", folder]) }
-    // A frame of a phone's width says how wide the page really is.
-    let page = try ReportPage.html(
-      "\(root)/bugs/wrong_device/swiotlb.stock.txt", options: CheckOptions(), redact: true)
+    let path = "\(root)/bugs/wrong_device/swiotlb.stock.txt"
+    let page = try ReportPage.html(path, options: CheckOptions(), redact: true)
     #expect(!page.contains("0000:00:0"))
     #expect(!page.contains("http://") && !page.contains("https://"))
-    guard let file = unsafe fopen("\(folder)/page.html", "w") else {
-      throw TraceInputError.cannotRead(path: folder, errno: errno)
+    for (name, text) in [("page", page), ("frame", Self.frame)] {
+      guard let file = unsafe fopen("\(folder)/\(name).html", "w") else {
+        throw TraceInputError.cannotRead(path: folder, errno: errno)
+      }
+      unsafe fputs(text, file)
+      unsafe fclose(file)
     }
-    unsafe fputs(page, file)
-    unsafe fclose(file)
-    for width in [360, 1280] {
-      let shot = "\(folder)/\(width).png"
+    for (scheme, isDark) in [(0, true), (1, false)] {
       let shown = runProgram([
         "timeout", "60", browser, "--headless", "--no-sandbox", "--disable-gpu",
-        "--hide-scrollbars", "--window-size=\(width),900", "--screenshot=\(shot)",
-        "file://\(folder)/page.html",
+        "--allow-file-access-from-files", "--blink-settings=preferredColorScheme=\(scheme)",
+        "--virtual-time-budget=5000", "--dump-dom", "file://\(folder)/frame.html",
       ])
-      #expect(shown?.status == 0, "\(shown?.output ?? "")")
-      #expect(runProgram(["sh", "-c", "[ $(stat -c %s \(shot)) -gt 10000 ]"])?.status == 0)
+      let seen = shown?.output ?? ""
+      #expect(seen.contains("dark \(isDark), dark background \(isDark), dark text \(!isDark)"))
+      for width in [360, 1280] {
+        #expect(seen.contains("frame \(width): wider by 0, beyond the edge 0, small texts 0"))
+      }
+      #expect(seen.contains("charts 8"), "\(seen.suffix(600))")
+      #expect(seen.contains("a mapping of one device was released for another"))
     }
-    let dumped = runProgram([
-      "timeout", "60", browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
-      "file://\(folder)/page.html",
-    ])
-    #expect(dumped?.output.contains("a mapping of one device was released for another") == true)
   }
+
+  /// Shows the page in frames of a phone's and a desk's width, and says what a reader would see.
+  private static let frame = """
+    <!doctype html><meta charset=utf-8><pre id=said></pre>
+    <iframe id=f360 style="width:360px;height:700px;border:0"></iframe>
+    <iframe id=f1280 style="width:1280px;height:700px;border:0"></iframe>
+    <script>
+    for (const width of [360, 1280]) {
+      const frame = document.getElementById('f' + width)
+      frame.onload = () => {
+        const page = frame.contentDocument, view = frame.contentWindow
+        const body = view.getComputedStyle(page.body)
+        const isDark = (color) => color.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0) < 384
+        const beyond = [...page.querySelectorAll('body *')].filter(
+          (one) => one.getBoundingClientRect().right > width + 1)
+        const small = [...page.querySelectorAll('svg text')].filter(
+          (one) => parseFloat(view.getComputedStyle(one).fontSize) * one.getScreenCTM().a < 8)
+        said.textContent += `frame ${width}: wider by `
+          + `${Math.max(page.documentElement.scrollWidth - width, 0)}, beyond the edge `
+          + `${beyond.length}, small texts ${small.length}, `
+          + `dark ${view.matchMedia('(prefers-color-scheme: dark)').matches}, `
+          + `dark background ${isDark(body.backgroundColor)}, dark text ${isDark(body.color)}, `
+          + `charts ${page.querySelectorAll('svg').length}\\n`
+          + (width == 360 ? page.body.innerText : '')
+      }
+      frame.src = 'page.html'
+    }
+    </script>
+    """
 }

@@ -88,7 +88,9 @@ struct TraceChecker {
       {
         flush()
         keepLists(of: &event)
-      } else if unsafe event.cpu != group[0].cpu || event.cpu == .max {
+      } else if unsafe event.cpu != group[0].cpu
+        || event.cpu == .max && event.lane != group[0].lane
+      {
         groupIsMixed = true
       }
     }
