@@ -182,19 +182,19 @@ extension TextParser {
     return unsafe UnsafeBufferPointer(start: last, count: end - last)
   }
 
-  /// `[001]`
+  /// A CPU's column: `[001]`.
   private static func isCPU(_ word: UnsafeBufferPointer<UInt8>) -> Bool {
     unsafe word.count > 2 && word.first == 0x5b && word.last == 0x5d
       && word.dropFirst().dropLast().allSatisfy(Bytes.isDigit)
   }
 
-  /// `47.857049:`
+  /// A time's column: `47.857049:`.
   private static func isTime(_ word: UnsafeBufferPointer<UInt8>) -> Bool {
     unsafe word.count > 1 && word.last == 0x3a && word.first.map(Bytes.isDigit) == true
       && word.dropLast().allSatisfy { Bytes.isDigit($0) || $0 == 0x2e }
   }
 
-  /// `180`, `180/181`
+  /// A task's column, `180` or `180/181`, or a period's.
   private static func isNumber(_ word: UnsafeBufferPointer<UInt8>) -> Bool {
     unsafe word.first.map(Bytes.isDigit) == true
       && word.allSatisfy { Bytes.isDigit($0) || $0 == 0x2f }
