@@ -69,6 +69,7 @@ func measure(_ workload: ThreadedWorkload, _ operations: Int) throws {
 
 let workloads =
   poolWorkloads + addressWorkloads + mappingWorkloads + checkedWorkloads + spoiledWorkloads
+  + growthWorkloads
 
 let threadedWorkloads = threadedPoolWorkloads + threadedAddressWorkloads
 let arguments = CommandLine.arguments
