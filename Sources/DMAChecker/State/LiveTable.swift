@@ -21,7 +21,7 @@ struct LiveTable: ~Copyable {
   /// No more than this without growing.
   private var countMax = 0
   private(set) var count = 0
-  /// How far a hash is shifted right to be the number of a group of sixteen slots.
+  /// How far a hash is shifted right to be the number of a group of eight slots.
   private var homeShift: UInt64 = 63
   /// Addresses that differ only below this bit are filed together.
   private let shift: UInt64
@@ -47,13 +47,11 @@ struct LiveTable: ~Copyable {
   /// Where the search for what starts at an address begins.
   @inline(__always)
   private func home(_ owner: UInt64, _ address: UInt64) -> Int {
-    // Fibonacci hashing of sixteen granules together; in a group first the even ones, then the odd:
-    // buffers of two granules, as pages are, fill whole cache lines.
+    // Fibonacci hashing of eight granules together.
     let granule = address &>> shift
-    let key = granule &>> 4 &+ owner &* 0xd6e8_feb8_6659_fd93
+    let key = granule &>> 3 &+ owner &* 0xd6e8_feb8_6659_fd93
     let hash = key &* 0x9e37_79b9_7f4a_7c15
-    let place = granule &>> 1 & 7 | (granule & 1) &<< 3
-    return Int(truncatingIfNeeded: (hash &>> homeShift) &<< 4 | place)
+    return Int(truncatingIfNeeded: (hash &>> homeShift) &<< 3 | granule & 7)
   }
 
   @inline(__always)
@@ -256,7 +254,7 @@ struct LiveTable: ~Copyable {
     capacity = wanted
     mask = wanted - 1
     countMax = wanted / 10 * 7
-    homeShift = UInt64(wanted.leadingZeroBitCount) + 5
+    homeShift = UInt64(wanted.leadingZeroBitCount) + 4
     // SAFETY: places are below the old capacity, indices below the new; everything is trivial.
     for place in 0..<oldCapacity where unsafe oldSlots[place].address != .max {
       var index = home(unsafe oldSlots[place])
