@@ -134,6 +134,9 @@ private var smallPlatformOperations: PlatformOperations {
       return unsafe SmallMachineState.at(context).pointee.ticks
     },
     relax: { context in unsafe SmallMachineState.at(context).pointee.ticks += 1000 },
+    relaxAfter: { context, waited in
+      unsafe SmallMachineState.at(context).pointee.ticks += 1000 + waited / 8
+    },
     pin: { context, address, byteCount, numbers in
       guard byteCount <= 4096 else {
         unsafe numbers[0] = UInt64(MemoryKind.stack.rawValue)
