@@ -22,6 +22,11 @@ complete() {
   check "$1: nothing was lost" sh -c "! grep -q LOST /tmp/$1/trace.txt"
   check "$1: it has the driver's maps" sh -c \
     "grep -q ': dma_map_' /tmp/$1/trace.txt && grep -q ': dma_unmap_' /tmp/$1/trace.txt"
+  # Drivers also free what they never had, which the kernel notes with a size of 0.
+  check "$1: all that is allocated is freed" sh -c \
+    "test \$(grep -c ': dma_alloc: ' /tmp/$1/trace.txt) = \$(grep ': dma_free: ' /tmp/$1/trace.txt | grep -vc ' size=0 ')"
+  check "$1: all that is mapped is unmapped" sh -c \
+    "test \$(grep -c ': dma_map_' /tmp/$1/trace.txt) = \$(grep -c ': dma_unmap_' /tmp/$1/trace.txt)"
   echo "count: $1: $(grep -c ': dma_' "/tmp/$1/trace.txt") events"
 }
 
@@ -65,4 +70,32 @@ for signal in TERM HUP KILL; do
   check "$signal: settings as before" cmp /tmp/before /tmp/after
   check "$signal: the driver has its disk" test -e "/sys/bus/pci/devices/$NVME/driver"
 done
+
+# Where tracefs was not mounted: it is taken down again, also when the whole group is killed, and
+# at the next recording when what tidies up was killed too.
+umount $T
+start_unmounted() {
+  setsid dmatool record --driver nvme -o /tmp/killed -- sleep 20 > /tmp/out 2>&1 &
+  tries=0
+  while [ -z "$(ls $T/instances 2>/dev/null)" ] && [ $tries -lt 50 ]; do usleep 100000; tries=$((tries + 1)); done
+  sleep 1
+  left=$(ls $T/instances)
+  program=${left#dmatool.}
+  program=${program%.mounted}
+}
+start_unmounted
+kill -9 -"$program"
+tries=0
+while [ -d $T/instances ] && [ $tries -lt 80 ]; do usleep 100000; tries=$((tries + 1)); done
+check "group killed: tracefs is unmounted" test ! -d $T/instances
+start_unmounted
+watch=$(grep -l dmatool-watch /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3)
+check "there is one that tidies up" test -n "$watch"
+kill -9 $watch
+kill -9 -"$program"
+sleep 1
+check "both killed: something is left" test -d "$T/instances/$left"
+check "the next recording" sh -c "dmatool record -o /tmp/next -- true 2> /tmp/out"
+contains "says what it removed" /tmp/out "removed what recording $program left"
+check "and takes down tracefs too" test ! -d $T/instances
 finish

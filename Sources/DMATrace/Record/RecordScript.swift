@@ -82,22 +82,39 @@ public enum RecordScript {
     [ "$REBIND" = 0 ] || [ -n "$DEVICES" ] || fail "--rebind needs --driver or --device"
     [ "$REBIND" = 0 ] || [ -n "$DRIVER" ] || fail "$DEVICE has no driver to rebind"
 
+    # Recordings that were killed together with what tidies up after them. The instance's name says
+    # whose it is and whether it mounted tracefs.
+    for old in "$T"/instances/dmatool.*; do
+      [ -d "$old" ] || continue
+      number=${old##*/dmatool.}
+      [ ! -d "/proc/${number%.mounted}" ] || continue
+      echo 0 > "$old/tracing_on"
+      for p in /proc/[0-9]*; do
+        grep -q "dmatool.$number/trace_pipe" "$p/cmdline" 2>/dev/null && kill "${p#/proc/}"
+      done
+      n=0
+      until rmdir "$old" 2>/dev/null || [ $n -ge 20 ]; do sleep 0.1; n=$((n + 1)); done
+      echo "dmatool record: removed what recording ${number%.mounted} left" >&2
+      [ "$number" = "${number%.mounted}" ] || MOUNTED=$T
+    done
+
     mkdir -p "$OUT" || fail "cannot make $OUT"
     : > "$OUT/trace.txt" || fail "cannot write to $OUT"
-    I="$T/instances/dmatool.$$"
+    I="$T/instances/dmatool.$$${MOUNTED:+.mounted}"
     mkdir "$I" || fail "cannot make a tracing instance: locked down, or out of memory"
     READER=
     UNBOUND=
     CHILD=
 
-    # When this shell is killed without a chance to tidy up (SIGKILL), this one does.
-    (
-      trap '' INT TERM HUP
-      while [ -d /proc/$$ ] && ! grep -q '^State:.Z' /proc/$$/status; do sleep 0.3; done
+    # When this shell is killed without a chance to tidy up (SIGKILL), this one does. It is in a
+    # session of its own, so that it outlives a kill of the whole group.
+    WATCH='
+      trap "" INT TERM HUP
+      while [ -d /proc/$RECORDER ] && ! grep -q "^State:.Z" /proc/$RECORDER/status; do sleep 0.3; done
       [ -d "$I" ] || exit 0
       echo 0 > "$I/tracing_on"
       for p in /proc/[0-9]*; do
-        grep -q "dmatool.$$/trace_pipe" "$p/cmdline" && kill "${p#/proc/}"
+        grep -q "${I##*/}/trace_pipe" "$p/cmdline" && kill "${p#/proc/}"
       done
       for d in $DEVICES; do
         [ "$REBIND" = 0 ] || [ -e "$SYS/bus/pci/devices/$d/driver" ] ||
@@ -110,7 +127,9 @@ public enum RecordScript {
         sleep 0.1
         n=$((n + 1))
       done
-    ) < /dev/null > /dev/null 2>&1 &
+    '
+    RECORDER=$$ I=$I DEVICES=$DEVICES DRIVER=$DRIVER REBIND=$REBIND SYS=$SYS MOUNTED=$MOUNTED \
+      $(command -v setsid) sh -c "$WATCH" dmatool-watch < /dev/null > /dev/null 2>&1 &
 
     facts() {
       uname -a
