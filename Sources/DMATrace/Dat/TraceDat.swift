@@ -137,6 +137,7 @@ struct TraceDat: ~Copyable {
     // Only the top buffer, or the only one: instances hold other people's events.
     guard name.isEmpty || cpus.isEmpty else { return }
     pageSize = Int(try option.u32())
+    guard pageSize >= 64, pageSize <= 1 << 20 else { throw option.damaged("a page size") }
     let count = Int(try option.u32())
     guard count <= 1 << 16 else { throw option.damaged("a number of CPUs") }
     var header = cursor
