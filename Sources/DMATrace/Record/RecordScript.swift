@@ -150,8 +150,8 @@ public enum RecordScript {
       done
     }
 
-    bind() {  # puts the driver back on what was taken off
-      for d in $UNBOUND; do echo "$d" > "$SYS/bus/pci/drivers/$DRIVER/bind"; done
+    bind() {  # puts the driver back on what was taken off, or was about to be
+      for d in $UNBOUND; do echo "$d" > "$SYS/bus/pci/drivers/$DRIVER/bind"; done 2>/dev/null
       UNBOUND=
     }
 
@@ -213,8 +213,9 @@ public enum RecordScript {
 
     if [ "$REBIND" = 1 ]; then
       for d in $DEVICES; do
-        echo "$d" > "$SYS/bus/pci/drivers/$DRIVER/unbind" || fail "cannot unbind $d"
+        # Noted before: a signal is acted upon as soon as the kernel has taken the driver off.
         UNBOUND="$UNBOUND $d"
+        echo "$d" > "$SYS/bus/pci/drivers/$DRIVER/unbind" || fail "cannot unbind $d"
       done
       # What was released just now began before the recording.
       echo > "$I/trace"
@@ -245,7 +246,8 @@ public enum RecordScript {
     if [ "$REBIND" = 1 ]; then
       for d in $DEVICES; do
         echo "dmatool: unbind $DRIVER $d" > "$I/trace_marker"
-        echo "$d" > "$SYS/bus/pci/drivers/$DRIVER/unbind" && UNBOUND="$UNBOUND $d"
+        UNBOUND="$UNBOUND $d"
+        echo "$d" > "$SYS/bus/pci/drivers/$DRIVER/unbind"
       done
     fi
     exit "$STATUS"
