@@ -82,7 +82,8 @@ import Testing
     #expect(checks[1].have == "none")
   }
 
-  @Test func `an IOMMU that makes groups late is on, and the driver is what a device lacks`() throws {
+  @Test func `an IOMMU that makes groups late is on, and the driver is what a device lacks`() throws
+  {
     let fixture = FixtureTree()
     fixture.write("/sys/class/iommu/virtio0/address", "0")
     let card = PCIAddress(bus: 0, device: 3)
