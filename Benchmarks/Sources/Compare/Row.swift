@@ -191,6 +191,11 @@ let rows: [Row] = [
     number: 21, what: "map + unmap with 64 K live, checked",
     ours: .ours("checker-on-64k", 2_000_000), peer: .ours("checker-off-64k", 2_000_000),
     peerName: "ours, unchecked", goal: .added(60)),
+  Row(
+    number: 21, what: "the same, unmapped in any order",
+    ours: .ours("checker-on-64k-any-order", 2_000_000),
+    peer: .ours("checker-off-64k-any-order", 2_000_000),
+    peerName: "ours, unchecked", goal: .none),
   bounce("512 B", 512, 1.8),
   bounce("4 KiB", 4096, 1.15),
   bounce("64 KiB", 65536, 1.03),

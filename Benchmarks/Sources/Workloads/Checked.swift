@@ -7,16 +7,19 @@ private let liveCount = 65536
 
 /// A device with many live mappings, each of 256 bytes of its own.
 ///
-/// They are ended and made again in the order of the driver's own ring; where their memory lies has
-/// nothing to do with that order. So the driver's accesses are what they are without a checker, and
-/// what the checker looks up lies anywhere.
+/// They are ended and made again in the order of the driver's own ring, or in any order; where their
+/// memory lies has nothing to do with the ring's. So what the checker looks up lies anywhere; in ring
+/// order, the driver's own accesses are what they are without a checker.
 private final class LiveMappings<Direction: TransferDirection> {
   let host = HostPlatform()
   let device: DMADevice
   let checker: DMAChecker?
   let mappings = UnsafeMutablePointer<StreamingMapping<Direction>>.allocate(capacity: liveCount)
+  let order: UnsafeMutablePointer<UInt32>
 
-  init(isChecked: Bool) throws {
+  init(isChecked: Bool, inAnyOrder: Bool = false) throws {
+    order = shuffled(liveCount, seed: 7)
+    if !inAnyOrder { for index in 0..<liveCount { order[index] = UInt32(index) } }
     device = try host.device()
     if isChecked {
       // A finding would be a bug of the checker or of this file.
@@ -40,7 +43,7 @@ private final class LiveMappings<Direction: TransferDirection> {
   @inline(never)
   func replace(_ count: Int) {
     for index in 0..<count {
-      let place = mappings + (index & (liveCount - 1))
+      let place = mappings + Int(order[index & (liveCount - 1)])
       let buffer = place.move().unmap()
       guard case .mapped(let mapping) = buffer.map(Direction.self, for: device) else {
         fail("not mapped")
@@ -56,6 +59,12 @@ private final class LiveMappings<Direction: TransferDirection> {
   },
   Workload(name: "checker-on-64k") {
     try LiveMappings<ToDevice>(isChecked: true).replace
+  },
+  Workload(name: "checker-off-64k-any-order") {
+    try LiveMappings<ToDevice>(isChecked: false, inAnyOrder: true).replace
+  },
+  Workload(name: "checker-on-64k-any-order") {
+    try LiveMappings<ToDevice>(isChecked: true, inAnyOrder: true).replace
   },
   // What devices write is looked at by cache lines too.
   Workload(name: "checker-on-64k-from-device") {
