@@ -1,6 +1,5 @@
 import DMA
 import DMAMapping
-import Glibc
 import SimulatedMachine
 import Synchronization
 import TestSupport
@@ -10,35 +9,6 @@ import Testing
 
 /// A checker that several threads use, one alone and several at once.
 @Suite struct ThreadTests {
-  /// Runs `body` on threads of its own, all at once, and waits for them.
-  private static func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
-    final class Start {
-      let index: Int
-      let body: @Sendable (Int) -> Void
-      init(_ index: Int, _ body: @escaping @Sendable (Int) -> Void) {
-        self.index = index
-        self.body = body
-      }
-    }
-    var threads: [pthread_t] = []
-    for index in 0..<count {
-      var thread = pthread_t()
-      let start = unsafe Unmanaged.passRetained(Start(index, body)).toOpaque()
-      // SAFETY: the thread takes over the reference.
-      let status = unsafe pthread_create(
-        &thread, nil,
-        { argument in
-          guard let argument = unsafe argument else { return nil }
-          let start = unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-          start.body(start.index)
-          return nil
-        }, start)
-      precondition(status == 0, "a thread can be made")
-      threads.append(thread)
-    }
-    for thread in threads { pthread_join(thread, nil) }
-  }
-
   /// A count that only its lock protects.
   @safe
   private final class Guarded: @unchecked Sendable {
@@ -62,7 +32,7 @@ import Testing
     // Alone, then all at once, then alone again: the favourite comes, goes and comes back.
     for round in 0..<3 {
       let count = round == 1 ? threadCount : 1
-      Self.onThreads(count) { _ in
+      runThreads(count) { _ in
         for turn in 0..<turns { guarded.add(rarely: turn % 5000 == 4999) }
       }
     }
@@ -99,7 +69,7 @@ import Testing
       }
     }
     work()
-    Self.onThreads(3) { index in
+    runThreads(3) { index in
       // One looks while the others work.
       if index == 2 { for _ in 0..<100 { _ = checker.statistics } } else { work() }
     }
